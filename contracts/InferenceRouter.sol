@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import { IInferenceConsumer } from "./interfaces/IInferenceConsumer.sol";
+import { IInferenceRouter } from "./interfaces/IInferenceRouter.sol";
+import { IModelRegistry } from "./interfaces/IModelRegistry.sol";
+import { IProofVerifier, Statement } from "./interfaces/IProofVerifier.sol";
+import { IProviderStaking } from "./interfaces/IProviderStaking.sol";
+import { IResolution } from "./interfaces/IResolution.sol";
+import { IVault } from "./interfaces/IVault.sol";
+import { ExactCall } from "./libraries/ExactCall.sol";
+import { JobCell, JobCellLib } from "./libraries/JobCell.sol";
+import { JobHash } from "./libraries/JobHash.sol";
+import { OfferBook } from "./OfferBook.sol";
+
+/// @title InferenceRouter
+/// @notice State machine for inference jobs. See {IInferenceRouter} for every function, event and error.
+/// @dev Holds no money (that is the Vault), no model knowledge (the ModelRegistry) and no proof rules (the verifiers).
+/// Every action reads: check the job against its commitment, check the caller and the clock, change state, move money,
+/// emit, call out.
+contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
+    /* CONSTANTS */
+
+    /// @notice Longest time between a request and its deadline, in seconds.
+    uint256 public constant MAX_WINDOW = 7 days;
+
+    /// @notice Longest output, in bytes.
+    uint256 public constant MAX_OUTPUT = 8_192;
+
+    /// @notice Most gas that a requester may ask for its callback; the provider pays for it.
+    uint256 public constant MAX_CALLBACK_GAS = 300_000;
+
+    /// @notice Bond of a provider that takes a job over, in basis points of its price.
+    uint256 public constant BOND_BPS = 1_000;
+
+    address private constant NATIVE = address(0);
+
+    /* STORAGE */
+
+    mapping(uint256 jobId => JobCell) private _jobs;
+    uint256 private _lastJobId;
+
+    constructor(
+        IVault vault,
+        IModelRegistry registry,
+        IProviderStaking staking,
+        address treasury,
+        uint16 feeBps
+    ) OfferBook(vault, registry, staking, treasury, feeBps) EIP712("Lattice", "1") {}
+
+    /* REQUESTING */
+
+    /// @inheritdoc IInferenceRouter
+    function request(Request calldata asked) external payable returns (uint256 jobId) {
+        Market calldata market = asked.market;
+        REGISTRY.requireAccess(market.modelId, market.version, market.epoch, msg.sender);
+        require(asked.units > 0, RouterUnitsOutOfRange(0, type(uint32).max));
+        require(
+            asked.callbackGas <= MAX_CALLBACK_GAS,
+            RouterCallbackGasTooHigh(asked.callbackGas, MAX_CALLBACK_GAS)
+        );
+        jobId = ++_lastJobId;
+        uint32 offerId = _choose(asked, jobId);
+        Offer storage chosen = _offers[offerId];
+        uint256 price = uint256(chosen.price) * asked.units;
+        require(price <= asked.maxPrice, RouterFeeTooLow(asked.maxPrice, price));
+
+        chosen.load += 1;
+        Job memory job = Job({
+            modelId: market.modelId,
+            version: market.version,
+            offerId: offerId,
+            provider: chosen.provider,
+            units: asked.units,
+            callbackGas: asked.callbackGas,
+            exclusiveUntil: uint40(block.timestamp + chosen.minWindow),
+            deadline: asked.deadline,
+            requester: msg.sender,
+            token: market.token,
+            price: uint96(price), // at most maxPrice, which is 88 bits wide
+            bond: 0,
+            inputHash: keccak256(asked.input),
+            verifier: market.verifier,
+            secondVerifier: market.secondVerifier,
+            resolution: market.resolution
+        });
+        _jobs[jobId] = JobCellLib.pack(JobHash.hashJob(jobId, job), JobState.Assigned);
+        _lock(market.token, price);
+        emit InferenceRequested(jobId, job.provider, msg.sender, job, asked.input);
+    }
+
+    /// @dev The offer that gets the job: the named one, or the better of two drawn. Reverts if it does not fit.
+    function _choose(Request calldata asked, uint256 seed) private view returns (uint32 offerId) {
+        bytes32 marketId = marketIdOf(asked.market);
+        uint256 length = asked.input.length;
+        require(
+            asked.deadline > block.timestamp && asked.deadline <= block.timestamp + MAX_WINDOW,
+            RouterDeadlineOutOfRange(
+                asked.deadline,
+                block.timestamp + SHORTEST_WINDOW,
+                block.timestamp + MAX_WINDOW
+            )
+        );
+        uint256 window = asked.deadline - block.timestamp;
+        offerId = asked.offerId;
+        if (offerId == 0) {
+            offerId = _draw(marketId, seed, length, window);
+            require(offerId != 0, RouterMarketEmpty(marketId));
+        } else {
+            _requireMarket(offerId, marketId);
+        }
+        Offer memory o = _offers[offerId];
+        uint256 maxInput = uint256(o.inputUnits) * INPUT_UNIT;
+        require(length > 0, RouterInputLength(length, maxInput));
+        require(
+            _fits(o, length, window),
+            RouterNoOfferFits(offerId, o.load, o.capacity, maxInput, o.minWindow)
+        );
+    }
+
+    /* ANSWERING */
+
+    /// @inheritdoc IInferenceRouter
+    function answer(
+        uint256 jobId,
+        Job calldata job,
+        uint32 units,
+        bytes calldata output,
+        bytes[] calldata proofs
+    ) external {
+        bytes32 hash = _requireJob(jobId, job, JobState.Assigned);
+        address operator = _requireOperator(job.provider);
+        require(block.timestamp <= job.deadline, RouterTooLate(block.timestamp, job.deadline));
+        require(units > 0 && units <= job.units, RouterUnitsOutOfRange(units, job.units));
+        require(
+            output.length > 0 && output.length <= MAX_OUTPUT,
+            RouterOutputLength(output.length, MAX_OUTPUT)
+        );
+        Statement memory statement = _state(jobId, job, units, keccak256(output), operator);
+        _verify(job, statement, proofs);
+
+        bytes32 outcome = JobHash.hashOutcome(hash, units, statement.outputHash);
+        _unload(job.offerId);
+        emit InferenceAnswered(jobId, job.provider, units, output);
+        if (job.bond > 0) VAULT.release(operator, job.token, job.bond);
+        if (job.resolution == address(0)) {
+            _settle(jobId, job, units, output, outcome);
+        } else {
+            _jobs[jobId] = JobCellLib.pack(outcome, JobState.Answered);
+            IResolution(job.resolution).onAnswer(statement, proofs[proofs.length - 1]);
+        }
+    }
+
+    /// @dev What the proofs are about. Built here, from the job that is committed to, so that no caller can choose it.
+    function _state(
+        uint256 jobId,
+        Job calldata job,
+        uint32 units,
+        bytes32 outputHash,
+        address operator
+    ) private view returns (Statement memory) {
+        return
+            Statement({
+                digest: answerDigest(jobId, job, units, outputHash),
+                jobId: jobId,
+                modelId: job.modelId,
+                version: job.version,
+                provider: job.provider,
+                operator: operator,
+                units: units,
+                inputHash: job.inputHash,
+                outputHash: outputHash
+            });
+    }
+
+    function _verify(
+        Job calldata job,
+        Statement memory statement,
+        bytes[] calldata proofs
+    ) private view {
+        uint256 expected = 1;
+        if (job.secondVerifier != address(0)) ++expected;
+        if (job.resolution != address(0)) ++expected;
+        require(proofs.length == expected, RouterProofCount(proofs.length, expected));
+        require(
+            IProofVerifier(job.verifier).verify(statement, proofs[0]),
+            RouterProofInvalid(job.verifier)
+        );
+        if (job.secondVerifier != address(0)) {
+            require(
+                IProofVerifier(job.secondVerifier).verify(statement, proofs[1]),
+                RouterProofInvalid(job.secondVerifier)
+            );
+        }
+    }
+
+    /* CHANGING HANDS */
+
+    /// @inheritdoc IInferenceRouter
+    function decline(uint256 jobId, Job calldata job) external {
+        _requireJob(jobId, job, JobState.Assigned);
+        _requireOperator(job.provider);
+        require(
+            block.timestamp <= job.exclusiveUntil,
+            RouterTooLate(block.timestamp, job.exclusiveUntil)
+        );
+        _unload(job.offerId);
+        _blame(job.offerId);
+        Job memory next = job;
+        next.provider = 0;
+        next.bond = 0;
+        next.exclusiveUntil = uint40(block.timestamp);
+        _jobs[jobId] = JobCellLib.pack(JobHash.hashJob(jobId, next), JobState.Open);
+        if (job.bond > 0) VAULT.release(job.requester, job.token, job.bond);
+        emit InferenceDeclined(jobId, job.provider, next);
+    }
+
+    /// @inheritdoc IInferenceRouter
+    function take(uint256 jobId, Job calldata job, uint32 offerId) external payable {
+        JobState before = _requireWaiting(jobId, job);
+        Offer storage o = _known(offerId);
+        _requireOperator(o.provider);
+        require(o.provider != job.provider, RouterAlreadyAssigned(job.provider));
+        _requireMarket(offerId, _marketIdOf(job.offerId));
+        require(block.timestamp <= job.deadline, RouterTooLate(block.timestamp, job.deadline));
+        require(o.load < o.capacity, RouterNoOfferFits(offerId, o.load, o.capacity, 0, o.minWindow));
+        uint256 price = uint256(o.price) * job.units;
+        require(price <= job.price, RouterFeeTooLow(job.price, price));
+        uint256 bond = (price * BOND_BPS) / 10_000;
+
+        if (before == JobState.Assigned) {
+            require(
+                block.timestamp > job.exclusiveUntil,
+                RouterTooEarly(block.timestamp, uint256(job.exclusiveUntil) + 1)
+            );
+            _unload(job.offerId);
+            _blame(job.offerId);
+        }
+        o.load += 1;
+        Job memory next = job;
+        next.offerId = offerId;
+        next.provider = o.provider;
+        next.price = uint96(price); // at most job.price
+        next.bond = uint96(bond); // a tenth of the price
+        next.exclusiveUntil = uint40(block.timestamp + o.minWindow);
+        _jobs[jobId] = JobCellLib.pack(JobHash.hashJob(jobId, next), JobState.Assigned);
+        _lock(job.token, bond);
+        VAULT.release(job.requester, job.token, job.price - price + job.bond);
+        emit InferenceTaken(jobId, next.provider, job.provider, next);
+    }
+
+    /* ENDING */
+
+    /// @inheritdoc IInferenceRouter
+    function refund(uint256 jobId, Job calldata job) external {
+        JobState before = _requireWaiting(jobId, job);
+        require(
+            block.timestamp > job.deadline,
+            RouterTooEarly(block.timestamp, uint256(job.deadline) + 1)
+        );
+        if (before == JobState.Assigned) {
+            _unload(job.offerId);
+            _blame(job.offerId);
+        }
+        _refund(jobId, job, uint256(job.price) + job.bond);
+    }
+
+    /// @inheritdoc IInferenceRouter
+    function settle(
+        uint256 jobId,
+        Job calldata job,
+        uint32 units,
+        bytes calldata output
+    ) external {
+        bytes32 outcome = _requireOutcome(jobId, job, units, output, JobState.Answered);
+        IResolution.Outcome decided = IResolution(job.resolution).outcome(jobId);
+        if (decided == IResolution.Outcome.Pending) {
+            revert RouterNotFinal(jobId, IResolution(job.resolution).finalAt(jobId));
+        }
+        if (decided == IResolution.Outcome.Upheld) {
+            _settle(jobId, job, units, output, outcome);
+        } else {
+            _blame(job.offerId);
+            _refund(jobId, job, job.price);
+        }
+    }
+
+    /// @inheritdoc IInferenceRouter
+    function redeliver(
+        uint256 jobId,
+        Job calldata job,
+        uint32 units,
+        bytes calldata output
+    ) external {
+        bytes32 outcome = _requireOutcome(jobId, job, units, output, JobState.SettledUndelivered);
+        require(msg.sender == job.requester, RouterNotRequester(msg.sender, job.requester));
+        _jobs[jobId] = JobCellLib.pack(outcome, JobState.Settled);
+        emit InferenceRedelivered(jobId);
+        bool delivered = ExactCall.call(job.requester, gasleft(), _callback(jobId, output));
+        require(delivered, RouterCallbackFailed(jobId));
+    }
+
+    /// @dev Pays the offer, frees what is left of the escrow, and calls the consumer back, in this order.
+    function _settle(
+        uint256 jobId,
+        Job calldata job,
+        uint32 units,
+        bytes calldata output,
+        bytes32 outcome
+    ) private {
+        uint256 paid = (uint256(job.price) / job.units) * units; // price is a multiple of units
+        _jobs[jobId] = JobCellLib.pack(outcome, JobState.Settled);
+        _reward(job.offerId, paid);
+        if (paid < job.price) VAULT.release(job.requester, job.token, job.price - paid);
+
+        bool delivered = true;
+        if (job.callbackGas > 0) {
+            uint256 required = ExactCall.required(job.callbackGas);
+            bytes memory data = _callback(jobId, output);
+            require(gasleft() >= required, RouterCallbackGasTooLow(gasleft(), required));
+            delivered = ExactCall.call(job.requester, job.callbackGas, data);
+            if (!delivered) _jobs[jobId] = JobCellLib.pack(outcome, JobState.SettledUndelivered);
+        }
+        emit InferenceSettled(jobId, job.provider, paid, delivered);
+    }
+
+    function _refund(uint256 jobId, Job calldata job, uint256 amount) private {
+        _jobs[jobId] = JobCellLib.pack(0, JobState.Refunded);
+        VAULT.release(job.requester, job.token, amount);
+        emit InferenceRefunded(jobId, job.requester, amount);
+    }
+
+    /* READING */
+
+    /// @inheritdoc IInferenceRouter
+    function stateOf(uint256 jobId) external view returns (JobState) {
+        return _jobs[jobId].state();
+    }
+
+    /// @inheritdoc IInferenceRouter
+    function commitmentOf(uint256 jobId) external view returns (bytes32) {
+        return JobCell.unwrap(_jobs[jobId]);
+    }
+
+    /// @inheritdoc IInferenceRouter
+    function isSettledWith(
+        uint256 jobId,
+        Job calldata job,
+        uint32 units,
+        bytes calldata output
+    ) external view returns (bool) {
+        JobState state = _jobs[jobId].state();
+        return
+            (state == JobState.Settled || state == JobState.SettledUndelivered) &&
+            _jobs[jobId].matches(_outcome(jobId, job, units, output));
+    }
+
+    /// @inheritdoc IInferenceRouter
+    function lastJobId() external view returns (uint256) {
+        return _lastJobId;
+    }
+
+    /// @inheritdoc IInferenceRouter
+    function jobHash(uint256 jobId, Job calldata job) external pure returns (bytes32) {
+        return JobHash.hashJob(jobId, job);
+    }
+
+    /// @inheritdoc IInferenceRouter
+    function answerDigest(
+        uint256 jobId,
+        Job calldata job,
+        uint32 units,
+        bytes32 outputHash
+    ) public view returns (bytes32) {
+        return _hashTypedDataV4(JobHash.hashAnswer(jobId, job, units, outputHash));
+    }
+
+    /* INTERNALS */
+
+    /// @dev Locks `amount` of the caller: the call's value first, the rest from its free money.
+    function _lock(address token, uint256 amount) private {
+        if (msg.value > 0) {
+            require(token == NATIVE, RouterValueNotNeeded(msg.value));
+            VAULT.depositAndLock{ value: msg.value }(msg.sender, amount);
+        } else if (amount > 0) {
+            VAULT.lock(msg.sender, token, amount);
+        }
+    }
+
+    function _requireJob(
+        uint256 jobId,
+        Job calldata job,
+        JobState state
+    ) private view returns (bytes32 hash) {
+        JobCell cell = _jobs[jobId];
+        hash = JobHash.hashJob(jobId, job);
+        require(
+            cell.state() == state && cell.matches(hash),
+            RouterJobMismatch(jobId, cell.state())
+        );
+    }
+
+    /// @dev The job is Assigned or Open: nobody has answered it.
+    function _requireWaiting(
+        uint256 jobId,
+        Job calldata job
+    ) private view returns (JobState state) {
+        state = _jobs[jobId].state();
+        require(
+            state == JobState.Assigned || state == JobState.Open,
+            RouterJobMismatch(jobId, state)
+        );
+        _requireJob(jobId, job, state);
+    }
+
+    function _requireOutcome(
+        uint256 jobId,
+        Job calldata job,
+        uint32 units,
+        bytes calldata output,
+        JobState state
+    ) private view returns (bytes32 outcome) {
+        JobCell cell = _jobs[jobId];
+        outcome = _outcome(jobId, job, units, output);
+        require(
+            cell.state() == state && cell.matches(outcome),
+            RouterJobMismatch(jobId, cell.state())
+        );
+    }
+
+    function _requireOperator(uint32 provider) private view returns (address operator) {
+        operator = STAKING.operatorOf(provider);
+        require(msg.sender == operator, RouterNotOperator(msg.sender, operator));
+    }
+
+    function _outcome(
+        uint256 jobId,
+        Job calldata job,
+        uint32 units,
+        bytes calldata output
+    ) private pure returns (bytes32) {
+        return JobHash.hashOutcome(JobHash.hashJob(jobId, job), units, keccak256(output));
+    }
+
+    function _callback(uint256 jobId, bytes calldata output) private pure returns (bytes memory) {
+        return abi.encodeCall(IInferenceConsumer.onInference, (jobId, output));
+    }
+}

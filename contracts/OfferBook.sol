@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import { IModelRegistry } from "./interfaces/IModelRegistry.sol";
+import { IOfferBook } from "./interfaces/IOfferBook.sol";
+import { IProviderStaking } from "./interfaces/IProviderStaking.sol";
+import { IVault } from "./interfaces/IVault.sol";
+import { FeeSplit } from "./libraries/FeeSplit.sol";
+import { Tickets } from "./libraries/Tickets.sol";
+
+/// @title OfferBook
+/// @notice What providers offer, who gets a job, and who is paid. See {IOfferBook} for every function, event and error.
+/// @dev The part of the router that knows offers; {InferenceRouter} knows jobs and moves `load`, `earned`, `reputation`.
+abstract contract OfferBook is IOfferBook {
+    using Tickets for Tickets.List;
+
+    /* CONSTANTS */
+
+    /// @notice Stake behind one ticket, in wei.
+    uint256 public constant TICKET_STAKE = 0.1 ether;
+
+    /// @notice Most tickets of one offer.
+    uint256 public constant MAX_TICKETS = 7;
+
+    /// @notice Shortest `minWindow` of an offer, in seconds.
+    uint16 public constant SHORTEST_WINDOW = 10;
+
+    /// @notice One unit of `inputUnits`, in bytes.
+    uint256 public constant INPUT_UNIT = 128;
+
+    /// @dev A new offer stands in the middle, so that newcomers get work and a fresh number is not better than a bad one.
+    uint8 private constant FIRST_REPUTATION = 128;
+
+    /// @notice Share of all earnings for the protocol, in basis points; an offer keeps the fee that it was opened with.
+    uint16 public immutable FEE_BPS;
+
+    /// @notice Account that gets the protocol's share.
+    address public immutable TREASURY;
+
+    IVault public immutable VAULT;
+    IModelRegistry public immutable REGISTRY;
+    IProviderStaking public immutable STAKING;
+
+    /* STORAGE */
+
+    mapping(uint32 offerId => Offer) internal _offers;
+    /// @dev Market identifier in the first 30 bytes, protocol fee in basis points in the last two.
+    mapping(uint32 offerId => bytes32) internal _marketAndFee;
+    mapping(bytes32 marketId => Tickets.List) private _tickets;
+    /// @dev Seat of a provider in a market, in one slot: first its open offer, then where its tickets are (index + 1).
+    mapping(bytes32 marketId => mapping(uint32 provider => uint32[1 + MAX_TICKETS])) private _seats;
+    uint32 private _lastOfferId;
+
+    bytes32 private constant MARKET_MASK = ~bytes32(uint256(0xffff));
+
+    constructor(
+        IVault vault,
+        IModelRegistry registry,
+        IProviderStaking staking,
+        address treasury,
+        uint16 feeBps
+    ) {
+        VAULT = vault;
+        REGISTRY = registry;
+        STAKING = staking;
+        TREASURY = treasury;
+        FEE_BPS = feeBps;
+    }
+
+    /* OFFERING */
+
+    /// @inheritdoc IOfferBook
+    function openOffer(
+        uint32 provider,
+        Market calldata market,
+        OfferTerms calldata terms
+    ) external returns (uint32 offerId) {
+        _requireOwner(provider);
+        require(
+            terms.capacity > 0 && terms.inputUnits > 0 && terms.minWindow >= SHORTEST_WINDOW,
+            OfferTermsInvalid(terms.capacity, terms.inputUnits, terms.minWindow)
+        );
+        bytes32 marketId = marketIdOf(market);
+        uint32[1 + MAX_TICKETS] storage seat = _seats[marketId][provider];
+        require(seat[0] == 0, OfferAlreadyOpen(seat[0]));
+        uint256 price = _priceOf(market, terms.ask);
+
+        offerId = ++_lastOfferId;
+        _offers[offerId] = Offer({
+            earned: 0,
+            price: uint80(price),
+            provider: uint24(provider), // the staking contract numbers providers up to 2^24 - 1
+            load: 0,
+            capacity: terms.capacity,
+            reputation: FIRST_REPUTATION,
+            inputUnits: terms.inputUnits,
+            minWindow: terms.minWindow
+        });
+        _marketAndFee[offerId] = marketId | bytes32(uint256(FEE_BPS));
+        seat[0] = offerId;
+        uint256 tickets = _ticketsFor(provider);
+        require(tickets > 0, OfferStakeTooLow(STAKING.stakeOf(provider), TICKET_STAKE));
+        _addTickets(marketId, seat, offerId, 0, tickets);
+
+        emit OfferOpened(offerId, provider, marketId, market, terms, price);
+    }
+
+    /// @inheritdoc IOfferBook
+    function closeOffer(uint32 offerId) external {
+        Offer storage o = _known(offerId);
+        uint32 provider = o.provider;
+        _requireOwner(provider);
+        require(o.capacity > 0, OfferIsClosed(offerId));
+        bytes32 marketId = _marketIdOf(offerId);
+        uint32[1 + MAX_TICKETS] storage seat = _seats[marketId][provider];
+
+        o.capacity = 0;
+        _removeTickets(marketId, seat, _countTickets(seat), 0);
+        seat[0] = 0;
+        emit OfferClosed(offerId, provider);
+    }
+
+    /// @inheritdoc IOfferBook
+    function syncTickets(uint32 offerId) external {
+        Offer storage o = _known(offerId);
+        require(o.capacity > 0, OfferIsClosed(offerId));
+        uint32 provider = o.provider;
+        bytes32 marketId = _marketIdOf(offerId);
+        uint32[1 + MAX_TICKETS] storage seat = _seats[marketId][provider];
+        uint256 held = _countTickets(seat);
+        uint256 due = _ticketsFor(provider);
+
+        if (due > held) _addTickets(marketId, seat, offerId, held, due);
+        else _removeTickets(marketId, seat, held, due);
+        emit TicketsChanged(offerId, due);
+    }
+
+    /// @inheritdoc IOfferBook
+    function claim(
+        uint32 offerId,
+        Market calldata market
+    ) external returns (uint256 toProvider, uint256 toModel, uint256 toProtocol) {
+        Offer storage o = _known(offerId);
+        _requireMarket(offerId, marketIdOf(market));
+        IModelRegistry.Terms memory terms = REGISTRY.terms(market.modelId, market.epoch);
+        (toProvider, toModel, toProtocol) = FeeSplit.split(
+            o.earned,
+            o.price,
+            terms.price,
+            terms.royaltyBps,
+            uint16(uint256(_marketAndFee[offerId]))
+        );
+        o.earned = 0;
+        emit Claimed(offerId, market.modelId, market.token, toProvider, toModel, toProtocol);
+
+        VAULT.release(STAKING.payoutOf(o.provider), market.token, toProvider);
+        VAULT.release(terms.receiver, market.token, toModel);
+        VAULT.release(TREASURY, market.token, toProtocol);
+    }
+
+    /* READING */
+
+    /// @inheritdoc IOfferBook
+    function offer(uint32 offerId) external view returns (Offer memory) {
+        return _known(offerId);
+    }
+
+    /// @inheritdoc IOfferBook
+    function offerOf(uint32 provider, bytes32 marketId) external view returns (uint32) {
+        return _seats[marketId][provider][0];
+    }
+
+    /// @inheritdoc IOfferBook
+    function ticketCount(bytes32 marketId) external view returns (uint256) {
+        return _tickets[marketId].count;
+    }
+
+    /// @inheritdoc IOfferBook
+    function ticketAt(bytes32 marketId, uint256 index) external view returns (uint32) {
+        return _tickets[marketId].read(index);
+    }
+
+    /// @inheritdoc IOfferBook
+    function ticketsOf(uint32 offerId) external view returns (uint256) {
+        Offer storage o = _known(offerId);
+        if (o.capacity == 0) return 0;
+        return _countTickets(_seats[_marketIdOf(offerId)][o.provider]);
+    }
+
+    /// @inheritdoc IOfferBook
+    function marketIdOf(Market calldata market) public pure returns (bytes32) {
+        return keccak256(abi.encode(market)) & MARKET_MASK;
+    }
+
+    /* SELECTION */
+
+    /// @dev Draws two tickets and returns the better offer among them, whether it fits or not: the caller checks.
+    /// Zero when the market is empty. A requester can try again in another block for another draw, which is harmless,
+    /// because it may also name an offer; whoever must not choose is drawn elsewhere, from later randomness.
+    function _draw(
+        bytes32 marketId,
+        uint256 seed,
+        uint256 inputLength,
+        uint256 window
+    ) internal view returns (uint32 offerId) {
+        Tickets.List storage list = _tickets[marketId];
+        uint256 count = list.count;
+        if (count == 0) return 0;
+        uint256 random = uint256(keccak256(abi.encode(block.prevrandao, seed)));
+        offerId = list.read((random >> 128) % count);
+        uint32 other = list.read(uint256(uint128(random)) % count);
+        if (offerId == other) return offerId;
+        Offer memory a = _offers[offerId];
+        Offer memory b = _offers[other];
+        if (!_fits(b, inputLength, window)) return offerId;
+        if (!_fits(a, inputLength, window) || _weight(b, a) < _weight(a, b)) return other;
+    }
+
+    /// @dev Whether an offer may get a job with this input length (bytes) and time to answer (seconds).
+    function _fits(
+        Offer memory o,
+        uint256 inputLength,
+        uint256 window
+    ) internal pure returns (bool) {
+        return
+            o.load < o.capacity &&
+            inputLength <= uint256(o.inputUnits) * INPUT_UNIT &&
+            window >= o.minWindow;
+    }
+
+    /// @dev What counts against `o` when it is compared with `rival`: price and relative load, over reputation. The
+    /// rival's capacity and reputation stand in for the division.
+    function _weight(Offer memory o, Offer memory rival) private pure returns (uint256) {
+        return
+            uint256(o.price) *
+            (uint256(o.load) + 1) *
+            rival.capacity *
+            (uint256(rival.reputation) + 1);
+    }
+
+    /* WHAT JOBS DO TO OFFERS */
+
+    /// @dev The offer's provider no longer works on a job.
+    function _unload(uint32 offerId) internal {
+        _offers[offerId].load -= 1;
+    }
+
+    /// @dev A job ended well: `amount` more earned, and 1/16 of what is missing to the best reputation.
+    function _reward(uint32 offerId, uint256 amount) internal {
+        Offer storage o = _offers[offerId];
+        uint256 earned = o.earned + amount;
+        require(earned <= type(uint88).max, OfferEarningsFull(earned, type(uint88).max));
+        o.earned = uint88(earned);
+        o.reputation += (type(uint8).max - o.reputation) / 16;
+    }
+
+    /// @dev A job was declined, missed or lost: a quarter of the reputation gone.
+    function _blame(uint32 offerId) internal {
+        Offer storage o = _offers[offerId];
+        o.reputation -= o.reputation / 4;
+    }
+
+    /* INTERNALS */
+
+    function _known(uint32 offerId) internal view returns (Offer storage o) {
+        o = _offers[offerId];
+        require(o.provider != 0, OfferUnknown(offerId));
+    }
+
+    function _requireOwner(uint32 provider) private view {
+        address owner = STAKING.ownerOf(provider);
+        require(msg.sender == owner, OfferNotOwner(msg.sender, owner));
+    }
+
+    function _requireMarket(uint32 offerId, bytes32 marketId) internal view {
+        bytes32 expected = _marketIdOf(offerId);
+        require(marketId == expected, OfferMarketMismatch(marketId, expected));
+    }
+
+    function _marketIdOf(uint32 offerId) internal view returns (bytes32) {
+        return _marketAndFee[offerId] & MARKET_MASK;
+    }
+
+    /// @dev Price per unit in a market for a provider that asks `ask`. Reverts unless the market may be offered in.
+    function _priceOf(Market calldata market, uint256 ask) private view returns (uint256 price) {
+        bytes32 policyId = REGISTRY.policyIdOf(
+            market.verifier,
+            market.secondVerifier,
+            market.resolution
+        );
+        IModelRegistry.Terms memory terms = REGISTRY.requireOfferable(
+            market.modelId,
+            market.version,
+            market.epoch,
+            market.token,
+            policyId
+        );
+        price = ask + terms.price;
+        require(price <= type(uint80).max, OfferPriceTooHigh(price, type(uint80).max));
+    }
+
+    function _ticketsFor(uint32 provider) private view returns (uint256 tickets) {
+        tickets = STAKING.stakeOf(provider) / TICKET_STAKE;
+        if (tickets > MAX_TICKETS) tickets = MAX_TICKETS;
+    }
+
+    function _countTickets(uint32[1 + MAX_TICKETS] storage seat) private view returns (uint256 held) {
+        while (held < MAX_TICKETS && seat[held + 1] != 0) ++held;
+    }
+
+    function _addTickets(
+        bytes32 marketId,
+        uint32[1 + MAX_TICKETS] storage seat,
+        uint32 offerId,
+        uint256 held,
+        uint256 due
+    ) private {
+        while (held < due) {
+            seat[++held] = uint32(_tickets[marketId].push(offerId) + 1);
+        }
+    }
+
+    /// @dev Removes tickets from the last place on; whoever's ticket moved into the hole is told its new place.
+    function _removeTickets(
+        bytes32 marketId,
+        uint32[1 + MAX_TICKETS] storage seat,
+        uint256 held,
+        uint256 due
+    ) private {
+        Tickets.List storage list = _tickets[marketId];
+        while (held > due) {
+            uint32 place = seat[held];
+            seat[held--] = 0;
+            uint32 moved = list.remove(place - 1);
+            if (moved != 0) _movePlace(marketId, moved, uint32(list.count + 1), place);
+        }
+    }
+
+    function _movePlace(bytes32 marketId, uint32 offerId, uint32 from, uint32 to) private {
+        uint32[1 + MAX_TICKETS] storage seat = _seats[marketId][_offers[offerId].provider];
+        for (uint256 i = 1; i <= MAX_TICKETS; ++i) {
+            if (seat[i] == from) {
+                seat[i] = to;
+                return;
+            }
+        }
+    }
+}

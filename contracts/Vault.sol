@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import { IERC20 } from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import { ReentrancyGuardTransient } from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import { IVault } from "./interfaces/IVault.sol";
+
+/// @title Vault
+/// @notice The only contract that holds money. See {IVault} for every function, event and error.
+/// @dev Has no owner, no pause and no upgrade. Accounts for what came in by a ledger, never by its own balance, so money
+/// forced in changes nothing.
+contract Vault is IVault, ReentrancyGuardTransient {
+    using SafeERC20 for IERC20;
+
+    /* STORAGE */
+
+    /// @dev What an account has of one token, in one slot. The delayed part (what signed requests spend from, which leaves
+    /// only after a delay) takes the other half.
+    struct Balance {
+        uint128 free;
+        uint128 delayed;
+    }
+
+    address private constant NATIVE = address(0);
+
+    mapping(address account => mapping(address token => Balance)) private _balances;
+    mapping(address module => mapping(address token => uint256)) private _locked;
+    mapping(address token => uint256) private _accounted;
+    mapping(address account => mapping(address module => bool)) private _allowed;
+
+    /* MOVING MONEY IN AND OUT */
+
+    /// @inheritdoc IVault
+    function deposit(address account, address token, uint256 amount) external payable nonReentrant {
+        uint256 received = amount;
+        if (token == NATIVE) {
+            require(msg.value == amount, VaultValueMismatch(msg.value, amount));
+        } else {
+            require(msg.value == 0, VaultValueMismatch(msg.value, 0));
+            uint256 before = IERC20(token).balanceOf(address(this));
+            IERC20(token).safeTransferFrom(msg.sender, address(this), amount);
+            received = IERC20(token).balanceOf(address(this)) - before; // what arrived, for tokens that take a fee
+        }
+        _accounted[token] += received;
+        _credit(account, token, received);
+        emit Deposited(account, token, msg.sender, received);
+    }
+
+    /// @inheritdoc IVault
+    function withdraw(address token, uint256 amount, address to) external nonReentrant {
+        require(to != address(0), VaultZeroAccount());
+        _debit(msg.sender, token, amount);
+        _accounted[token] -= amount;
+        emit Withdrawn(msg.sender, token, to, amount);
+
+        if (token == NATIVE) {
+            (bool paid, ) = to.call{ value: amount }("");
+            require(paid, VaultPaymentRefused(to, amount));
+        } else {
+            IERC20(token).safeTransfer(to, amount);
+        }
+    }
+
+    /// @inheritdoc IVault
+    function allowModule(address module, bool allowed) external {
+        _allowed[msg.sender][module] = allowed;
+        emit ModuleAllowed(msg.sender, module, allowed);
+    }
+
+    /* FOR MODULES */
+
+    /// @inheritdoc IVault
+    function lock(address account, address token, uint256 amount) external {
+        require(_allowed[account][msg.sender], VaultModuleNotAllowed(account, msg.sender));
+        _debit(account, token, amount);
+        _locked[msg.sender][token] += amount;
+    }
+
+    /// @inheritdoc IVault
+    function depositAndLock(address account, uint256 amount) external payable {
+        _accounted[NATIVE] += msg.value;
+        if (msg.value >= amount) {
+            _credit(account, NATIVE, msg.value - amount);
+        } else {
+            require(_allowed[account][msg.sender], VaultModuleNotAllowed(account, msg.sender));
+            _debit(account, NATIVE, amount - msg.value);
+        }
+        _locked[msg.sender][NATIVE] += amount;
+        emit Deposited(account, NATIVE, msg.sender, msg.value);
+    }
+
+    /// @inheritdoc IVault
+    function release(address account, address token, uint256 amount) external {
+        uint256 held = _locked[msg.sender][token];
+        require(held >= amount, VaultLockedTooLow(held, amount));
+        unchecked {
+            _locked[msg.sender][token] = held - amount; // held >= amount
+        }
+        _credit(account, token, amount);
+    }
+
+    /* READING */
+
+    /// @inheritdoc IVault
+    function free(address account, address token) external view returns (uint256) {
+        return _balances[account][token].free;
+    }
+
+    /// @inheritdoc IVault
+    function locked(address module, address token) external view returns (uint256) {
+        return _locked[module][token];
+    }
+
+    /// @inheritdoc IVault
+    function accounted(address token) external view returns (uint256) {
+        return _accounted[token];
+    }
+
+    /// @inheritdoc IVault
+    function isAllowed(address account, address module) external view returns (bool) {
+        return _allowed[account][module];
+    }
+
+    /* INTERNALS */
+
+    function _credit(address account, address token, uint256 amount) private {
+        require(account != address(0), VaultZeroAccount());
+        if (amount == 0) return;
+        Balance storage balance = _balances[account][token];
+        uint256 sum = balance.free + amount;
+        require(sum <= type(uint128).max, VaultAmountTooLarge(sum, type(uint128).max));
+        // forge-lint: disable-next-line(unsafe-typecast) -- checked in the line above
+        balance.free = uint128(sum);
+    }
+
+    function _debit(address account, address token, uint256 amount) private {
+        Balance storage balance = _balances[account][token];
+        uint256 available = balance.free;
+        require(available >= amount, VaultBalanceTooLow(available, amount));
+        unchecked {
+            // forge-lint: disable-next-line(unsafe-typecast) -- available fits and available >= amount
+            balance.free = uint128(available - amount);
+        }
+    }
+}

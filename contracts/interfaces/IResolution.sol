@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import { Statement } from "./IProofVerifier.sol";
+
+/// @title IResolution
+/// @notice Decides, after an answer came in, whether it stands: by a challenge window, by votes, by audit.
+/// @dev Stateful, unlike {IProofVerifier}. Keys its state by `msg.sender` (the router) and job, so one resolution may
+/// serve several routers.
+interface IResolution {
+    /// @notice What became of an answer.
+    /// @param Pending Not decided: a window, vote or dispute is open.
+    /// @param Upheld The answer stands; the provider is paid.
+    /// @param Overturned The answer was shown to be false; the requester is refunded.
+    enum Outcome {
+        Pending,
+        Upheld,
+        Overturned
+    }
+
+    /// @notice The router tells that an answer came in. The caller is the router.
+    /// @dev May revert to refuse the answer, for example when its bond is missing.
+    /// @param statement What was answered.
+    /// @param claim What the provider commits to for this resolution, for example the root of an execution trace.
+    function onAnswer(Statement calldata statement, bytes calldata claim) external;
+
+    /// @notice What became of the answer to `jobId` of the router that calls. Never goes back to Pending.
+    function outcome(uint256 jobId) external view returns (Outcome);
+
+    /// @notice When the outcome is final at the earliest if nobody acts, Unix time in seconds.
+    function finalAt(uint256 jobId) external view returns (uint40);
+}

@@ -1,0 +1,39 @@
+"""Fixtures of all suites: roles, and a ready system on Ape's chain."""
+
+import pytest
+from system import ETHER, NATIVE, Provider, System, deploy_system
+
+
+@pytest.fixture(scope="session")
+def system(accounts, project) -> System:
+    """A deployed system with one registered model; `requester` has money in the Vault and trusts the router."""
+    ready = deploy_system(accounts, project)
+    ready.vault.deposit(ready.requester, NATIVE, 10 * ETHER, value=10 * ETHER, sender=ready.requester)
+    ready.vault.allowModule(ready.router, True, sender=ready.requester)
+    return ready
+
+
+@pytest.fixture(scope="session")
+def requester(system):
+    """Asks and pays."""
+    return system.requester
+
+
+@pytest.fixture(scope="session")
+def model_owner(system):
+    """Owns the registered model and gets its price and royalty."""
+    return system.model_owner
+
+
+@pytest.fixture
+def provider(accounts, system) -> Provider:
+    """A provider with one ticket and an open offer in the default market."""
+    ready = system.provider(accounts[4], accounts[5], accounts[6])
+    system.open_offer(ready)
+    return ready
+
+
+@pytest.fixture(scope="session")
+def stranger(accounts):
+    """Nobody that the system knows."""
+    return accounts[9]

@@ -1,0 +1,220 @@
+"""Vault: deposit, withdraw, allowModule, lock, depositAndLock, release
+
+deposit
+├── when the value is not the amount
+│   └── it reverts with VaultValueMismatch(sent, expected)
+├── when the account is the zero address
+│   └── it reverts with VaultZeroAccount
+├── when a token deposit carries value
+│   └── it reverts with VaultValueMismatch(sent, 0)
+├── when the token takes a fee
+│   └── it credits what arrived
+└── it credits the account, whoever pays
+withdraw
+├── when the account has less
+│   └── it reverts with VaultBalanceTooLow(free, needed)
+├── when the receiver refuses
+│   └── it reverts with VaultPaymentRefused(to, amount) and nothing is lost
+├── when it goes to the zero address
+│   └── it reverts with VaultZeroAccount
+└── it pays, for the native token and for an ERC-20
+lock
+├── when the account did not opt into the module
+│   └── it reverts with VaultModuleNotAllowed(account, module)
+├── when the account has less
+│   └── it reverts with VaultBalanceTooLow(free, needed)
+└── it moves free money under the module
+depositAndLock
+├── when the value is too little and the account did not opt in
+│   └── it reverts with VaultModuleNotAllowed(account, module)
+└── it locks the amount and leaves the surplus free, with no opt-in
+release
+├── when the module holds less
+│   └── it reverts with VaultLockedTooLow(locked, needed)
+└── it frees money for any account
+forced ether
+└── when ether is forced in, the ledger does not change
+"""
+
+import ape
+import pytest
+from system import ETHER, NATIVE
+
+ZERO = NATIVE
+
+
+@pytest.fixture(scope="module")
+def module(accounts):
+    """An account that plays a module."""
+    return accounts[8]
+
+
+@pytest.fixture(scope="module")
+def token(project, accounts):
+    """An ERC-20 without a fee."""
+    return accounts[0].deploy(project.MockToken, 0)
+
+
+def test_deposit__when_value_is_not_amount__reverts(system, stranger):
+    with ape.reverts(system.vault.VaultValueMismatch, error_inputs={"sent": 1, "expected": 2}):
+        system.vault.deposit(stranger, NATIVE, 2, value=1, sender=stranger)
+
+
+def test_deposit__when_account_is_zero__reverts(system, stranger):
+    with ape.reverts(system.vault.VaultZeroAccount):
+        system.vault.deposit(ZERO, NATIVE, 1, value=1, sender=stranger)
+
+
+def test_deposit__when_token_deposit_carries_value__reverts(system, stranger, token):
+    with ape.reverts(system.vault.VaultValueMismatch, error_inputs={"sent": 1, "expected": 0}):
+        system.vault.deposit(stranger, token, 5, value=1, sender=stranger)
+
+
+def test_deposit__when_token_takes_a_fee__credits_what_arrived(system, stranger, project, accounts):
+    costly = accounts[0].deploy(project.MockToken, 100)
+    costly.mint(stranger, 1_000, sender=stranger)
+    costly.approve(system.vault, 1_000, sender=stranger)
+
+    system.vault.deposit(stranger, costly, 1_000, sender=stranger)
+
+    assert system.free(stranger, costly) == 990
+    assert system.vault.accounted(costly) == 990 == costly.balanceOf(system.vault)
+
+
+def test_deposit__credits_the_account_whoever_pays(system, stranger, module):
+    before = system.vault.accounted(NATIVE)
+
+    receipt = system.vault.deposit(module, NATIVE, 7, value=7, sender=stranger)
+
+    assert receipt.events == [system.vault.Deposited(module, NATIVE, stranger, 7)]
+    assert system.free(module) == 7
+    assert system.vault.accounted(NATIVE) == before + 7
+
+
+def test_withdraw__when_account_has_less__reverts(system, stranger):
+    with ape.reverts(system.vault.VaultBalanceTooLow, error_inputs={"free": 0, "needed": 1}):
+        system.vault.withdraw(NATIVE, 1, stranger, sender=stranger)
+
+
+def test_withdraw__when_receiver_refuses__reverts_and_nothing_is_lost(system, stranger):
+    system.vault.deposit(stranger, NATIVE, 5, value=5, sender=stranger)
+
+    with ape.reverts(system.vault.VaultPaymentRefused, error_inputs={"amount": 5}):
+        system.vault.withdraw(NATIVE, 5, system.router, sender=stranger)
+
+    assert system.free(stranger) == 5
+
+
+def test_withdraw__when_to_zero_address__reverts(system, stranger):
+    with ape.reverts(system.vault.VaultZeroAccount):
+        system.vault.withdraw(NATIVE, 0, ZERO, sender=stranger)
+
+
+def test_withdraw__pays_native_money(system, stranger, accounts):
+    system.vault.deposit(stranger, NATIVE, 5, value=5, sender=stranger)
+    receiver, accounted = accounts[7], system.vault.accounted(NATIVE)
+    before = receiver.balance
+
+    receipt = system.vault.withdraw(NATIVE, 3, receiver, sender=stranger)
+
+    assert receipt.events == [system.vault.Withdrawn(stranger, NATIVE, receiver, 3)]
+    assert receiver.balance == before + 3
+    assert system.free(stranger) == 2
+    assert system.vault.accounted(NATIVE) == accounted - 3
+
+
+def test_withdraw__pays_tokens(system, stranger, token, accounts):
+    token.mint(stranger, 50, sender=stranger)
+    token.approve(system.vault, 50, sender=stranger)
+    system.vault.deposit(stranger, token, 50, sender=stranger)
+
+    system.vault.withdraw(token, 20, accounts[7], sender=stranger)
+
+    assert token.balanceOf(accounts[7]) == 20
+    assert system.free(stranger, token) == 30
+    assert system.vault.accounted(token) == 30 == token.balanceOf(system.vault)
+
+
+def test_lock__when_account_did_not_opt_in__reverts(system, stranger, module):
+    expected = {"account": stranger.address, "module": module.address}
+    with ape.reverts(system.vault.VaultModuleNotAllowed, error_inputs=expected):
+        system.vault.lock(stranger, NATIVE, 0, sender=module)
+
+
+def test_lock__when_opted_out_again__reverts(system, stranger, module):
+    system.vault.allowModule(module, True, sender=stranger)
+    system.vault.allowModule(module, False, sender=stranger)
+
+    with ape.reverts(system.vault.VaultModuleNotAllowed):
+        system.vault.lock(stranger, NATIVE, 0, sender=module)
+
+
+def test_lock__when_account_has_less__reverts(system, stranger, module):
+    system.vault.allowModule(module, True, sender=stranger)
+
+    with ape.reverts(system.vault.VaultBalanceTooLow, error_inputs={"free": 0, "needed": 1}):
+        system.vault.lock(stranger, NATIVE, 1, sender=module)
+
+
+def test_lock__moves_free_money_under_the_module(system, stranger, module):
+    system.vault.deposit(stranger, NATIVE, 5, value=5, sender=stranger)
+    receipt = system.vault.allowModule(module, True, sender=stranger)
+    accounted = system.vault.accounted(NATIVE)
+
+    system.vault.lock(stranger, NATIVE, 3, sender=module)
+
+    assert receipt.events == [system.vault.ModuleAllowed(stranger, module, True)]
+    assert system.vault.isAllowed(stranger, module)
+    assert (system.free(stranger), system.vault.locked(module, NATIVE)) == (2, 3)
+    assert system.vault.accounted(NATIVE) == accounted
+
+
+def test_deposit_and_lock__when_value_too_little_and_no_opt_in__reverts(system, stranger, module):
+    system.vault.deposit(stranger, NATIVE, 5, value=5, sender=stranger)
+
+    with ape.reverts(system.vault.VaultModuleNotAllowed):
+        system.vault.depositAndLock(stranger, 3, value=2, sender=module)
+
+
+def test_deposit_and_lock__locks_amount_and_leaves_surplus_free(system, stranger, module):
+    system.vault.depositAndLock(stranger, 3, value=5, sender=module)
+
+    assert (system.free(stranger), system.vault.locked(module, NATIVE)) == (2, 3)
+
+
+def test_deposit_and_lock__when_opted_in__takes_the_rest_from_free_money(system, stranger, module):
+    system.vault.deposit(stranger, NATIVE, 5, value=5, sender=stranger)
+    system.vault.allowModule(module, True, sender=stranger)
+
+    system.vault.depositAndLock(stranger, 6, value=2, sender=module)
+
+    assert (system.free(stranger), system.vault.locked(module, NATIVE)) == (1, 6)
+
+
+def test_release__when_module_holds_less__reverts(system, stranger, module):
+    with ape.reverts(system.vault.VaultLockedTooLow, error_inputs={"locked": 0, "needed": 1}):
+        system.vault.release(stranger, NATIVE, 1, sender=module)
+
+
+def test_release__cannot_reach_money_locked_under_another_module(system, stranger, module, accounts):
+    system.vault.depositAndLock(stranger, 3, value=3, sender=module)
+
+    with ape.reverts(system.vault.VaultLockedTooLow):
+        system.vault.release(accounts[7], NATIVE, 1, sender=accounts[7])
+
+
+def test_release__frees_money_for_any_account(system, stranger, module, accounts):
+    system.vault.depositAndLock(stranger, 3, value=3, sender=module)
+
+    system.vault.release(accounts[7], NATIVE, 2, sender=module)
+
+    assert (system.free(accounts[7]), system.vault.locked(module, NATIVE)) == (2, 1)
+
+
+def test_ledger__when_ether_is_forced_in__does_not_change(system, project, accounts):
+    accounted, real = system.vault.accounted(NATIVE), system.vault.balance
+
+    accounts[0].deploy(project.MockForcer, system.vault, value=ETHER)
+
+    assert system.vault.balance == real + ETHER
+    assert system.vault.accounted(NATIVE) == accounted
