@@ -140,7 +140,7 @@ contract ProviderStaking is IProviderStaking {
     /* READING */
 
     /// @inheritdoc IProviderStaking
-    function provider(uint32 number) external view returns (Provider memory p) {
+    function providerOf(uint32 number) external view returns (Provider memory p) {
         p = _providers[number];
         require(p.owner != address(0), StakingProviderUnknown(number));
     }

@@ -129,7 +129,7 @@ interface IProviderStaking {
     function UNBONDING() external view returns (uint256);
 
     /// @notice A provider. Reverts with {StakingProviderUnknown}.
-    function provider(uint32 number) external view returns (Provider memory);
+    function providerOf(uint32 number) external view returns (Provider memory);
 
     /// @notice Owner of a provider; zero if unknown.
     function ownerOf(uint32 provider) external view returns (address);

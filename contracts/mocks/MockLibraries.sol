@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import { DagCbor } from "../libraries/DagCbor.sol";
+import { FeeSplit } from "../libraries/FeeSplit.sol";
+import { Tickets } from "../libraries/Tickets.sol";
+
+/// @title MockLibraries
+/// @notice Opens internal libraries to property and parity tests.
+contract MockLibraries {
+    using Tickets for Tickets.List;
+
+    Tickets.List private _list;
+
+    function split(
+        uint256 earned,
+        uint256 price,
+        uint256 modelPrice,
+        uint256 royaltyBps,
+        uint256 feeBps
+    ) external pure returns (uint256 toProvider, uint256 toModel, uint256 toProtocol) {
+        return FeeSplit.split(earned, price, modelPrice, royaltyBps, feeBps);
+    }
+
+    function mapOfBytes(string memory key, bytes calldata value) external pure returns (bytes memory) {
+        return DagCbor.mapOfBytes(key, value);
+    }
+
+    function firstText(bytes calldata data) external pure returns (string memory) {
+        return DagCbor.firstText(data);
+    }
+
+    function push(uint32 offerId) external returns (uint256) {
+        return _list.push(offerId);
+    }
+
+    function remove(uint256 index) external returns (uint32) {
+        return _list.remove(index);
+    }
+
+    function tickets() external view returns (uint32[] memory all) {
+        all = new uint32[](_list.count);
+        for (uint256 i = 0; i < all.length; ++i) all[i] = _list.read(i);
+    }
+}

@@ -1,0 +1,155 @@
+"""ModelRegistry: register, addVersion, openTerms, access, retire, deprecate, transfer
+
+register
+├── when the same owner registered the same content
+│   └── it reverts with RegistryModelExists(modelId)
+├── when the digest is missing, the royalty too high or the receiver missing
+│   └── it reverts with RegistryDigestMissing, RegistryRoyaltyTooHigh, RegistryReceiverMissing
+├── when another owner registers the same content
+│   └── it gets another identifier
+└── it stores version and terms and emits four events
+every change
+└── when the caller is not the owner, it reverts with RegistryNotOwner(caller, owner)
+retireVersions
+└── when it goes backwards or beyond, it reverts with RegistryRetireOutOfRange
+transfer
+├── when accepted by another account, it reverts with RegistryNotPendingOwner
+└── it takes two steps
+versions
+└── never change and never vanish
+"""
+
+import ape
+import pytest
+from eth_abi import encode
+from eth_utils import keccak
+from system import NATIVE, terms, version
+
+
+def content(struct):
+    """The version that a getter returned, as a dictionary."""
+    return {name: getattr(struct, name) for name in version(b"").keys()}
+
+
+def test_register__when_same_owner_registered_same_content__reverts(system, model_owner):
+    with ape.reverts(system.registry.RegistryModelExists, error_inputs={"modelId": system.model_id}):
+        system.register_model(model_owner, keccak(b"magika"))
+
+
+def test_register__when_digest_is_missing__reverts(system, stranger):
+    with ape.reverts(system.registry.RegistryDigestMissing):
+        system.register_model(stranger, bytes(32))
+
+
+def test_register__when_royalty_is_too_high__reverts(system, stranger):
+    with ape.reverts(system.registry.RegistryRoyaltyTooHigh, error_inputs={"asked": 5_001, "limit": 5_000}):
+        system.register_model(stranger, keccak(b"x"), royalty_bps=5_001)
+
+
+def test_register__when_receiver_is_missing__reverts(system, stranger):
+    with ape.reverts(system.registry.RegistryReceiverMissing):
+        system.registry.register("x", version(keccak(b"x")), terms(NATIVE), system.policy_id(), sender=stranger)
+
+
+def test_register__by_another_owner__gets_another_identifier(system, stranger):
+    other = system.register_model(stranger, keccak(b"magika"))
+
+    assert other != system.model_id
+    assert system.registry.model(other).owner == stranger
+
+
+def test_register__stores_and_emits(system, stranger, chain):
+    digest = keccak(b"new")
+    expected = keccak(
+        encode(
+            ["uint256", "address", "address", "bytes32"],
+            [chain.chain_id, system.registry.address, stranger.address, digest],
+        )
+    )
+
+    receipt = system.registry.register("new", version(digest), terms(stranger), system.policy_id(), sender=stranger)
+
+    assert [event.event_name for event in receipt.events] == [
+        "ModelRegistered", "VersionAdded", "TermsOpened", "PolicyAllowed",
+    ]
+    assert receipt.events[0] == system.registry.ModelRegistered(expected, stranger, "new")
+    model = system.registry.model(expected)
+    assert (model.owner, model.epoch, model.versions, model.retiredBelow, model.deprecated) == (stranger, 1, 1, 1, False)
+    assert content(system.registry.version(expected, 1)) == version(digest)
+    assert system.registry.terms(expected, 1).receiver == stranger
+    assert system.registry.isPolicyAllowed(expected, system.policy_id())
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        ("addVersion", [version(b"\x01" * 32)]),
+        ("openTerms", [terms("0x0000000000000000000000000000000000000001")]),
+        ("allowPolicy", [bytes(32), True]),
+        ("setAccess", [1]),
+        ("grantAccess", ["0x0000000000000000000000000000000000000001", 1]),
+        ("retireVersions", [2]),
+        ("deprecate", []),
+        ("startTransfer", ["0x0000000000000000000000000000000000000001"]),
+    ],
+)
+def test_every_change__when_caller_is_not_the_owner__reverts(system, stranger, model_owner, function, arguments):
+    expected = {"caller": stranger.address, "owner": model_owner.address}
+    with ape.reverts(system.registry.RegistryNotOwner, error_inputs=expected):
+        getattr(system.registry, function)(system.model_id, *arguments, sender=stranger)
+
+
+def test_every_change__when_model_is_unknown__reverts(system, stranger):
+    with ape.reverts(system.registry.RegistryModelUnknown):
+        system.registry.deprecate(b"\x09" * 32, sender=stranger)
+
+
+@pytest.mark.parametrize("below", [0, 1, 3])
+def test_retire_versions__when_out_of_range__reverts(system, model_owner, below):
+    expected = {"below": below, "lowest": 2, "highest": 2}
+    with ape.reverts(system.registry.RegistryRetireOutOfRange, error_inputs=expected):
+        system.registry.retireVersions(system.model_id, below, sender=model_owner)
+
+
+def test_add_version__leaves_the_earlier_one_as_it_was(system, model_owner):
+    before = content(system.registry.version(system.model_id, 1))
+
+    receipt = system.registry.addVersion(system.model_id, version(keccak(b"two")), sender=model_owner)
+
+    (event,) = receipt.events
+    assert (event.event_name, event.version) == ("VersionAdded", 2)
+    assert content(system.registry.version(system.model_id, 1)) == before
+    assert content(system.registry.version(system.model_id, 2)) == version(keccak(b"two"))
+
+
+def test_version__when_never_added__reverts(system):
+    expected = {"version": 2, "lowest": 1, "highest": 1}
+    with ape.reverts(system.registry.RegistryVersionNotInUse, error_inputs=expected):
+        system.registry.version(system.model_id, 2)
+
+
+def test_deprecate__keeps_the_versions_readable(system, model_owner):
+    system.registry.deprecate(system.model_id, sender=model_owner)
+
+    assert system.registry.model(system.model_id).deprecated
+    assert content(system.registry.version(system.model_id, 1)) == version(keccak(b"magika"))
+
+
+def test_transfer__when_accepted_by_another_account__reverts(system, model_owner, stranger, accounts):
+    system.registry.startTransfer(system.model_id, accounts[7], sender=model_owner)
+
+    expected = {"caller": stranger.address, "pendingOwner": accounts[7].address}
+    with ape.reverts(system.registry.RegistryNotPendingOwner, error_inputs=expected):
+        system.registry.acceptTransfer(system.model_id, sender=stranger)
+
+
+def test_transfer__takes_two_steps(system, model_owner, stranger):
+    system.registry.startTransfer(system.model_id, stranger, sender=model_owner)
+    assert system.registry.model(system.model_id).owner == model_owner
+
+    receipt = system.registry.acceptTransfer(system.model_id, sender=stranger)
+
+    assert receipt.events == [system.registry.ModelTransferred(system.model_id, model_owner, stranger)]
+    assert system.registry.model(system.model_id).owner == stranger
+    with ape.reverts(system.registry.RegistryNotPendingOwner):
+        system.registry.acceptTransfer(system.model_id, sender=stranger)

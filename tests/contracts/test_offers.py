@@ -1,0 +1,270 @@
+"""OfferBook: openOffer, closeOffer, syncTickets, claim, and the draw
+
+openOffer
+├── when the caller does not own the provider
+│   └── it reverts with OfferNotOwner(caller, owner)
+├── when a term is out of range
+│   └── it reverts with OfferTermsInvalid(capacity, inputUnits, minWindow)
+├── when the provider has an open offer in the market
+│   └── it reverts with OfferAlreadyOpen(offerId)
+├── when the stake is too low for a ticket
+│   └── it reverts with OfferStakeTooLow(stake, required)
+├── when price and ask do not fit
+│   └── it reverts with OfferPriceTooHigh(price, limit)
+├── when model, version, epoch, token or policy do not allow it
+│   └── it reverts as the registry says
+└── it opens, with one ticket per 0.1 ether of stake up to seven
+closeOffer
+├── when the caller does not own the provider, or it is closed
+│   └── it reverts with OfferNotOwner, OfferIsClosed
+└── it removes the tickets; open jobs go on and earnings stay claimable
+syncTickets
+└── it follows the stake, up and down to none
+claim
+├── when the market is not the offer's
+│   └── it reverts with OfferMarketMismatch(marketId, expected)
+├── when terms have changed since
+│   └── it splits by the terms of the jobs
+├── when the payout address was replaced
+│   └── it pays the new one
+└── it splits between provider, model owner and protocol, by anyone, to the wei
+draw
+├── it prefers the cheaper, the less loaded and the better reputed offer
+├── it never draws an offer that is closed or full while the other one fits
+└── a provider with more stake is drawn more often
+"""
+
+import ape
+import pytest
+from system import ASK, FEE_BPS, MODEL_PRICE, NATIVE, ROYALTY_BPS, STAKE, offer_terms, terms
+
+PRICE = ASK + MODEL_PRICE
+
+
+@pytest.fixture
+def newcomer(system, accounts):
+    """A registered provider without an offer."""
+    return system.provider(accounts[7], accounts[8], accounts[7])
+
+
+def test_open_offer__when_caller_does_not_own_the_provider__reverts(system, newcomer, stranger):
+    expected = {"caller": stranger.address, "owner": newcomer.owner.address}
+    with ape.reverts(system.router.OfferNotOwner, error_inputs=expected):
+        system.router.openOffer(newcomer.number, system.market, offer_terms(), sender=stranger)
+
+
+def test_open_offer__when_caller_is_only_the_operator__reverts(system, newcomer):
+    with ape.reverts(system.router.OfferNotOwner):
+        system.router.openOffer(newcomer.number, system.market, offer_terms(), sender=newcomer.operator)
+
+
+@pytest.mark.parametrize("term", [{"capacity": 0}, {"inputUnits": 0}, {"minWindow": 9}])
+def test_open_offer__when_a_term_is_out_of_range__reverts(system, newcomer, term):
+    with ape.reverts(system.router.OfferTermsInvalid, error_inputs=term):
+        system.open_offer(newcomer, **term)
+
+
+def test_open_offer__when_one_is_open__reverts(system, provider):
+    with ape.reverts(system.router.OfferAlreadyOpen, error_inputs={"offerId": provider.offer}):
+        system.open_offer(provider)
+
+
+def test_open_offer__when_stake_is_too_low__reverts(system, newcomer):
+    system.staking.startUnbonding(newcomer.number, STAKE, sender=newcomer.owner)
+
+    with ape.reverts(system.router.OfferStakeTooLow, error_inputs={"stake": 0, "required": STAKE}):
+        system.open_offer(newcomer)
+
+
+def test_open_offer__when_price_does_not_fit__reverts(system, newcomer):
+    expected = {"price": 2**80 - 1 + MODEL_PRICE, "limit": 2**80 - 1}
+    with ape.reverts(system.router.OfferPriceTooHigh, error_inputs=expected):
+        system.open_offer(newcomer, ask=2**80 - 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"modelId": b"\x09" * 32}, "RegistryModelUnknown"),
+        ({"version": 2}, "RegistryVersionNotInUse"),
+        ({"version": 0}, "RegistryVersionNotInUse"),
+        ({"epoch": 2}, "RegistryEpochNotCurrent"),
+        ({"token": "0x0000000000000000000000000000000000000001"}, "RegistryTokenMismatch"),
+        ({"resolution": "0x0000000000000000000000000000000000000001"}, "RegistryPolicyNotAllowed"),
+        ({"verifier": NATIVE}, "RegistryPolicyInvalid"),
+    ],
+)
+def test_open_offer__when_registry_does_not_allow_it__reverts(system, newcomer, change, error):
+    with ape.reverts(getattr(system.registry, error)):
+        system.open_offer(newcomer, system.market | change)
+
+
+@pytest.mark.parametrize(("stake", "tickets"), [(STAKE, 1), (2 * STAKE - 1, 1), (3 * STAKE, 3), (9 * STAKE, 7)])
+def test_open_offer__opens_with_a_ticket_per_unit_of_stake(system, accounts, stake, tickets):
+    provider = system.provider(accounts[7], accounts[8], accounts[7], stake=stake)
+
+    receipt = system.router.openOffer(provider.number, system.market, offer_terms(), sender=provider.owner)
+
+    (event,) = receipt.events.filter(system.router.OfferOpened)
+    offer = system.router.offer(event.offerId)
+    assert event.price == PRICE == offer.price
+    assert (offer.provider, offer.load, offer.capacity, offer.earned) == (provider.number, 0, 100, 0)
+    assert system.router.offerOf(provider.number, system.market_id) == event.offerId
+    assert system.router.ticketsOf(event.offerId) == tickets == system.router.ticketCount(system.market_id)
+    held = [system.router.ticketAt(system.market_id, i) for i in range(tickets)]
+    assert held == [event.offerId] * tickets
+
+
+def test_close_offer__when_caller_does_not_own_the_provider__reverts(system, provider, stranger):
+    with ape.reverts(system.router.OfferNotOwner):
+        system.router.closeOffer(provider.offer, sender=stranger)
+
+
+def test_close_offer__when_closed__reverts(system, provider):
+    system.router.closeOffer(provider.offer, sender=provider.owner)
+
+    with ape.reverts(system.router.OfferIsClosed, error_inputs={"offerId": provider.offer}):
+        system.router.closeOffer(provider.offer, sender=provider.owner)
+
+
+def test_close_offer__when_unknown__reverts(system, provider):
+    with ape.reverts(system.router.OfferUnknown, error_inputs={"offerId": 99}):
+        system.router.closeOffer(99, sender=provider.owner)
+
+
+def test_close_offer__leaves_open_jobs_and_earnings(system, provider):
+    asked = system.request()
+
+    receipt = system.router.closeOffer(provider.offer, sender=provider.owner)
+
+    assert receipt.events == [system.router.OfferClosed(provider.offer, provider.number)]
+    assert system.router.ticketCount(system.market_id) == 0
+    assert system.router.offerOf(provider.number, system.market_id) == 0
+    system.answer(asked, provider)
+    assert system.router.offer(provider.offer).earned == PRICE
+    second = system.open_offer(provider)
+    assert second == provider.offer == 2
+
+
+def test_close_offer__tells_the_moved_tickets_owner(system, accounts, provider):
+    big = system.provider(accounts[7], accounts[8], accounts[7], stake=3 * STAKE)
+    system.open_offer(big)
+
+    system.router.closeOffer(provider.offer, sender=provider.owner)  # its ticket was first: the last one moves there
+    assert [system.router.ticketAt(system.market_id, i) for i in range(3)] == [big.offer] * 3
+    system.router.closeOffer(big.offer, sender=big.owner)
+
+    assert system.router.ticketCount(system.market_id) == 0
+
+
+def test_sync_tickets__follows_the_stake(system, provider, stranger):
+    system.staking.stake(provider.number, 3 * STAKE, value=3 * STAKE, sender=provider.owner)
+    receipt = system.router.syncTickets(provider.offer, sender=stranger)
+    assert receipt.events == [system.router.TicketsChanged(provider.offer, 4)]
+    assert system.router.ticketsOf(provider.offer) == 4
+
+    system.staking.startUnbonding(provider.number, 4 * STAKE, sender=provider.owner)
+    system.router.syncTickets(provider.offer, sender=stranger)
+    assert system.router.ticketsOf(provider.offer) == 0 == system.router.ticketCount(system.market_id)
+
+    system.staking.stake(provider.number, STAKE, value=STAKE, sender=provider.owner)
+    system.router.syncTickets(provider.offer, sender=stranger)
+    assert system.router.ticketsOf(provider.offer) == 1
+
+
+def test_claim__when_market_is_not_the_offers__reverts(system, provider, stranger):
+    with ape.reverts(system.router.OfferMarketMismatch):
+        system.router.claim(provider.offer, system.market | {"epoch": 2}, sender=stranger)
+
+
+def test_claim__when_terms_have_changed__splits_by_the_terms_of_the_jobs(system, provider, model_owner, stranger):
+    system.answer(system.request(), provider)
+    system.registry.openTerms(system.model_id, terms(stranger, price=0, royalty_bps=5_000), sender=model_owner)
+
+    system.router.claim(provider.offer, system.market, sender=stranger)
+
+    assert system.free(stranger) == 0
+    assert system.free(model_owner) > 0
+
+
+def test_claim__when_payout_was_replaced__pays_the_new_one(system, provider, stranger, accounts):
+    system.answer(system.request(), provider)
+    system.staking.setPayout(provider.number, accounts[8], sender=provider.owner)
+
+    system.router.claim(provider.offer, system.market, sender=stranger)
+
+    assert system.free(provider.payout) == 0
+    assert system.free(accounts[8]) > 0
+
+
+def test_claim__twice__pays_nothing_more(system, provider, stranger):
+    system.answer(system.request(), provider)
+    system.router.claim(provider.offer, system.market, sender=stranger)
+
+    receipt = system.router.claim(provider.offer, system.market, sender=stranger)
+
+    assert receipt.events == [system.router.Claimed(provider.offer, system.model_id, NATIVE, 0, 0, 0)]
+
+
+def test_claim__splits_to_the_wei(system, provider, model_owner, stranger):
+    for _ in range(3):
+        system.answer(system.request(), provider)
+    earned = 3 * PRICE
+    to_protocol = earned * FEE_BPS // 10_000
+    rest = earned - to_protocol
+    for_model = rest * MODEL_PRICE // PRICE
+    to_model = for_model + (rest - for_model) * ROYALTY_BPS // 10_000
+    to_provider = rest - to_model
+
+    receipt = system.router.claim(provider.offer, system.market, sender=stranger)
+
+    amounts = (to_provider, to_model, to_protocol)
+    assert receipt.events == [system.router.Claimed(provider.offer, system.model_id, NATIVE, *amounts)]
+    payees = (provider.payout, model_owner, system.treasury)
+    assert tuple(system.free(payee) for payee in payees) == amounts
+    assert sum(amounts) == earned
+    assert system.vault.locked(system.router, NATIVE) == 0
+
+
+def drawn(system, times=16, **changes):
+    """Which offer got each of `times` jobs; every job is answered at once, so that loads stay equal."""
+    return [system.request(**changes).job["offerId"] for _ in range(times)]
+
+
+def test_draw__prefers_the_cheaper_offer(system, provider, accounts):
+    cheap = system.provider(accounts[7], accounts[8], accounts[7])
+    system.open_offer(cheap, ask=ASK // 100, capacity=1_000)
+
+    offers = drawn(system)
+
+    assert offers.count(cheap.offer) > offers.count(provider.offer)
+
+
+def test_draw__prefers_the_less_loaded_offer(system, provider, newcomer):
+    system.open_offer(newcomer)
+    for _ in range(5):
+        system.request(offerId=provider.offer)
+
+    offers = drawn(system, times=5)
+
+    assert offers.count(newcomer.offer) >= offers.count(provider.offer)
+
+
+def test_draw__takes_the_one_that_fits(system, provider, newcomer):
+    system.open_offer(newcomer, inputUnits=1, ask=1)
+
+    for _ in range(8):
+        try:
+            offer = system.request(input=b"a" * 129).job["offerId"]
+        except ape.exceptions.TransactionError:
+            continue  # both tickets were the small one's
+        assert offer == provider.offer
+
+
+def test_draw__follows_the_stake(system, provider, accounts):
+    big = system.provider(accounts[7], accounts[8], accounts[7], stake=7 * STAKE)
+    system.open_offer(big, capacity=100)
+
+    offers = drawn(system, times=24)
+
+    assert offers.count(big.offer) > offers.count(provider.offer)
