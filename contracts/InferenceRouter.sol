@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import { IInferenceConsumer } from "./interfaces/IInferenceConsumer.sol";
-import { IInferenceRouter } from "./interfaces/IInferenceRouter.sol";
-import { IModelRegistry } from "./interfaces/IModelRegistry.sol";
-import { IProofVerifier, Statement } from "./interfaces/IProofVerifier.sol";
-import { IProviderStaking } from "./interfaces/IProviderStaking.sol";
-import { IResolution } from "./interfaces/IResolution.sol";
-import { IVault } from "./interfaces/IVault.sol";
-import { ExactCall } from "./libraries/ExactCall.sol";
-import { JobCell, JobCellLib } from "./libraries/JobCell.sol";
-import { JobHash } from "./libraries/JobHash.sol";
-import { OfferBook } from "./OfferBook.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {IInferenceConsumer} from "./interfaces/IInferenceConsumer.sol";
+import {IInferenceRouter} from "./interfaces/IInferenceRouter.sol";
+import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
+import {IProofVerifier, Statement} from "./interfaces/IProofVerifier.sol";
+import {IProviderStaking} from "./interfaces/IProviderStaking.sol";
+import {IResolution} from "./interfaces/IResolution.sol";
+import {IVault} from "./interfaces/IVault.sol";
+import {ExactCall} from "./libraries/ExactCall.sol";
+import {JobCell, JobCellLib} from "./libraries/JobCell.sol";
+import {JobHash} from "./libraries/JobHash.sol";
+import {OfferBook} from "./OfferBook.sol";
 
 /// @title InferenceRouter
 /// @notice State machine for inference jobs. See {IInferenceRouter} for every function, event and error.
@@ -56,10 +56,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         Market calldata market = asked.market;
         REGISTRY.requireAccess(market.modelId, market.version, market.epoch, msg.sender);
         require(asked.units > 0, RouterUnitsOutOfRange(0, type(uint32).max));
-        require(
-            asked.callbackGas <= MAX_CALLBACK_GAS,
-            RouterCallbackGasTooHigh(asked.callbackGas, MAX_CALLBACK_GAS)
-        );
+        require(asked.callbackGas <= MAX_CALLBACK_GAS, RouterCallbackGasTooHigh(asked.callbackGas, MAX_CALLBACK_GAS));
         jobId = ++_lastJobId;
         uint32 offerId = _choose(asked, jobId);
         Offer storage chosen = _offers[offerId];
@@ -96,11 +93,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         uint256 length = asked.input.length;
         require(
             asked.deadline > block.timestamp && asked.deadline <= block.timestamp + MAX_WINDOW,
-            RouterDeadlineOutOfRange(
-                asked.deadline,
-                block.timestamp + SHORTEST_WINDOW,
-                block.timestamp + MAX_WINDOW
-            )
+            RouterDeadlineOutOfRange(asked.deadline, block.timestamp + SHORTEST_WINDOW, block.timestamp + MAX_WINDOW)
         );
         uint256 window = asked.deadline - block.timestamp;
         offerId = asked.offerId;
@@ -113,10 +106,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         Offer memory o = _offers[offerId];
         uint256 maxInput = uint256(o.inputUnits) * INPUT_UNIT;
         require(length > 0, RouterInputLength(length, maxInput));
-        require(
-            _fits(o, length, window),
-            RouterNoOfferFits(offerId, o.load, o.capacity, maxInput, o.minWindow)
-        );
+        require(_fits(o, length, window), RouterNoOfferFits(offerId, o.load, o.capacity, maxInput, o.minWindow));
     }
 
     /* ANSWERING */
@@ -133,10 +123,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         address operator = _requireOperator(job.provider);
         require(block.timestamp <= job.deadline, RouterTooLate(block.timestamp, job.deadline));
         require(units > 0 && units <= job.units, RouterUnitsOutOfRange(units, job.units));
-        require(
-            output.length > 0 && output.length <= MAX_OUTPUT,
-            RouterOutputLength(output.length, MAX_OUTPUT)
-        );
+        require(output.length > 0 && output.length <= MAX_OUTPUT, RouterOutputLength(output.length, MAX_OUTPUT));
         Statement memory statement = _state(jobId, job, units, keccak256(output), operator);
         _verify(job, statement, proofs);
 
@@ -174,19 +161,12 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
             });
     }
 
-    function _verify(
-        Job calldata job,
-        Statement memory statement,
-        bytes[] calldata proofs
-    ) private view {
+    function _verify(Job calldata job, Statement memory statement, bytes[] calldata proofs) private view {
         uint256 expected = 1;
         if (job.secondVerifier != address(0)) ++expected;
         if (job.resolution != address(0)) ++expected;
         require(proofs.length == expected, RouterProofCount(proofs.length, expected));
-        require(
-            IProofVerifier(job.verifier).verify(statement, proofs[0]),
-            RouterProofInvalid(job.verifier)
-        );
+        require(IProofVerifier(job.verifier).verify(statement, proofs[0]), RouterProofInvalid(job.verifier));
         if (job.secondVerifier != address(0)) {
             require(
                 IProofVerifier(job.secondVerifier).verify(statement, proofs[1]),
@@ -201,10 +181,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
     function decline(uint256 jobId, Job calldata job) external {
         _requireJob(jobId, job, JobState.Assigned);
         _requireOperator(job.provider);
-        require(
-            block.timestamp <= job.exclusiveUntil,
-            RouterTooLate(block.timestamp, job.exclusiveUntil)
-        );
+        require(block.timestamp <= job.exclusiveUntil, RouterTooLate(block.timestamp, job.exclusiveUntil));
         _unload(job.offerId);
         _blame(job.offerId);
         Job memory next = job;
@@ -255,10 +232,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
     /// @inheritdoc IInferenceRouter
     function refund(uint256 jobId, Job calldata job) external {
         JobState before = _requireWaiting(jobId, job);
-        require(
-            block.timestamp > job.deadline,
-            RouterTooEarly(block.timestamp, uint256(job.deadline) + 1)
-        );
+        require(block.timestamp > job.deadline, RouterTooEarly(block.timestamp, uint256(job.deadline) + 1));
         if (before == JobState.Assigned) {
             _unload(job.offerId);
             _blame(job.offerId);
@@ -267,12 +241,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
     }
 
     /// @inheritdoc IInferenceRouter
-    function settle(
-        uint256 jobId,
-        Job calldata job,
-        uint32 units,
-        bytes calldata output
-    ) external {
+    function settle(uint256 jobId, Job calldata job, uint32 units, bytes calldata output) external {
         bytes32 outcome = _requireOutcome(jobId, job, units, output, JobState.Answered);
         IResolution.Outcome decided = IResolution(job.resolution).outcome(jobId);
         if (decided == IResolution.Outcome.Pending) {
@@ -287,28 +256,17 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
     }
 
     /// @inheritdoc IInferenceRouter
-    function redeliver(
-        uint256 jobId,
-        Job calldata job,
-        uint32 units,
-        bytes calldata output
-    ) external {
+    function redeliver(uint256 jobId, Job calldata job, uint32 units, bytes calldata output) external {
         bytes32 outcome = _requireOutcome(jobId, job, units, output, JobState.SettledUndelivered);
         require(msg.sender == job.requester, RouterNotRequester(msg.sender, job.requester));
         _jobs[jobId] = JobCellLib.pack(outcome, JobState.Settled);
         emit InferenceRedelivered(jobId);
-        bool delivered = ExactCall.call(job.requester, gasleft(), _callback(jobId, output));
+        bool delivered = ExactCall.exactCall(job.requester, gasleft(), _callback(jobId, output));
         require(delivered, RouterCallbackFailed(jobId));
     }
 
     /// @dev Pays the offer, frees what is left of the escrow, and calls the consumer back, in this order.
-    function _settle(
-        uint256 jobId,
-        Job calldata job,
-        uint32 units,
-        bytes calldata output,
-        bytes32 outcome
-    ) private {
+    function _settle(uint256 jobId, Job calldata job, uint32 units, bytes calldata output, bytes32 outcome) private {
         uint256 paid = (uint256(job.price) / job.units) * units; // price is a multiple of units
         _jobs[jobId] = JobCellLib.pack(outcome, JobState.Settled);
         _reward(job.offerId, paid);
@@ -319,7 +277,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
             uint256 required = ExactCall.required(job.callbackGas);
             bytes memory data = _callback(jobId, output);
             require(gasleft() >= required, RouterCallbackGasTooLow(gasleft(), required));
-            delivered = ExactCall.call(job.requester, job.callbackGas, data);
+            delivered = ExactCall.exactCall(job.requester, job.callbackGas, data);
             if (!delivered) _jobs[jobId] = JobCellLib.pack(outcome, JobState.SettledUndelivered);
         }
         emit InferenceSettled(jobId, job.provider, paid, delivered);
@@ -382,35 +340,22 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
     function _lock(address token, uint256 amount) private {
         if (msg.value > 0) {
             require(token == NATIVE, RouterValueNotNeeded(msg.value));
-            VAULT.depositAndLock{ value: msg.value }(msg.sender, amount);
+            VAULT.depositAndLock{value: msg.value}(msg.sender, amount);
         } else if (amount > 0) {
             VAULT.lock(msg.sender, token, amount);
         }
     }
 
-    function _requireJob(
-        uint256 jobId,
-        Job calldata job,
-        JobState state
-    ) private view returns (bytes32 hash) {
+    function _requireJob(uint256 jobId, Job calldata job, JobState state) private view returns (bytes32 hash) {
         JobCell cell = _jobs[jobId];
         hash = JobHash.hashJob(jobId, job);
-        require(
-            cell.state() == state && cell.matches(hash),
-            RouterJobMismatch(jobId, cell.state())
-        );
+        require(cell.state() == state && cell.matches(hash), RouterJobMismatch(jobId, cell.state()));
     }
 
     /// @dev The job is Assigned or Open: nobody has answered it.
-    function _requireWaiting(
-        uint256 jobId,
-        Job calldata job
-    ) private view returns (JobState state) {
+    function _requireWaiting(uint256 jobId, Job calldata job) private view returns (JobState state) {
         state = _jobs[jobId].state();
-        require(
-            state == JobState.Assigned || state == JobState.Open,
-            RouterJobMismatch(jobId, state)
-        );
+        require(state == JobState.Assigned || state == JobState.Open, RouterJobMismatch(jobId, state));
         _requireJob(jobId, job, state);
     }
 
@@ -423,10 +368,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
     ) private view returns (bytes32 outcome) {
         JobCell cell = _jobs[jobId];
         outcome = _outcome(jobId, job, units, output);
-        require(
-            cell.state() == state && cell.matches(outcome),
-            RouterJobMismatch(jobId, cell.state())
-        );
+        require(cell.state() == state && cell.matches(outcome), RouterJobMismatch(jobId, cell.state()));
     }
 
     function _requireOperator(uint32 provider) private view returns (address operator) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { IModelRegistry } from "./interfaces/IModelRegistry.sol";
+import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 
 /// @title ModelRegistry
 /// @notice Which models exist. See {IModelRegistry} for every function, event and error.
@@ -51,29 +51,19 @@ contract ModelRegistry is IModelRegistry {
     }
 
     /// @inheritdoc IModelRegistry
-    function addVersion(
-        bytes32 modelId,
-        Version calldata content
-    ) external onlyOwner(modelId) returns (uint32 number) {
+    function addVersion(bytes32 modelId, Version calldata content) external onlyOwner(modelId) returns (uint32 number) {
         number = ++_models[modelId].versions;
         _storeVersion(modelId, number, content);
     }
 
     /// @inheritdoc IModelRegistry
-    function openTerms(
-        bytes32 modelId,
-        Terms calldata terms_
-    ) external onlyOwner(modelId) returns (uint32 epoch) {
+    function openTerms(bytes32 modelId, Terms calldata terms_) external onlyOwner(modelId) returns (uint32 epoch) {
         epoch = ++_models[modelId].epoch;
         _storeTerms(modelId, epoch, terms_);
     }
 
     /// @inheritdoc IModelRegistry
-    function allowPolicy(
-        bytes32 modelId,
-        bytes32 policyId,
-        bool allowed
-    ) external onlyOwner(modelId) {
+    function allowPolicy(bytes32 modelId, bytes32 policyId, bool allowed) external onlyOwner(modelId) {
         _allowPolicy(modelId, policyId, allowed);
     }
 
@@ -84,11 +74,7 @@ contract ModelRegistry is IModelRegistry {
     }
 
     /// @inheritdoc IModelRegistry
-    function grantAccess(
-        bytes32 modelId,
-        address account,
-        uint40 until
-    ) external onlyOwner(modelId) {
+    function grantAccess(bytes32 modelId, address account, uint40 until) external onlyOwner(modelId) {
         _accessUntil[modelId][account] = until;
         emit AccessGranted(modelId, account, until);
     }
@@ -129,12 +115,7 @@ contract ModelRegistry is IModelRegistry {
     /* READING */
 
     /// @inheritdoc IModelRegistry
-    function requireAccess(
-        bytes32 modelId,
-        uint32 number,
-        uint32 epoch,
-        address account
-    ) external view {
+    function requireAccess(bytes32 modelId, uint32 number, uint32 epoch, address account) external view {
         Model memory m = _requireInUse(modelId, number, epoch);
         if (m.access == Access.Granted) {
             uint40 until = _accessUntil[modelId][account];
@@ -189,15 +170,8 @@ contract ModelRegistry is IModelRegistry {
     }
 
     /// @inheritdoc IModelRegistry
-    function policyIdOf(
-        address verifier,
-        address secondVerifier,
-        address resolution
-    ) external pure returns (bytes32) {
-        require(
-            verifier != address(0) && verifier != secondVerifier,
-            RegistryPolicyInvalid(verifier, secondVerifier)
-        );
+    function policyIdOf(address verifier, address secondVerifier, address resolution) external pure returns (bytes32) {
+        require(verifier != address(0) && verifier != secondVerifier, RegistryPolicyInvalid(verifier, secondVerifier));
         return keccak256(abi.encode(verifier, secondVerifier, resolution));
     }
 
@@ -208,11 +182,7 @@ contract ModelRegistry is IModelRegistry {
         require(m.owner != address(0), RegistryModelUnknown(modelId));
     }
 
-    function _requireInUse(
-        bytes32 modelId,
-        uint32 number,
-        uint32 epoch
-    ) private view returns (Model memory m) {
+    function _requireInUse(bytes32 modelId, uint32 number, uint32 epoch) private view returns (Model memory m) {
         m = _existing(modelId);
         require(!m.deprecated, RegistryDeprecated(modelId));
         require(epoch == m.epoch, RegistryEpochNotCurrent(epoch, m.epoch));
@@ -230,10 +200,7 @@ contract ModelRegistry is IModelRegistry {
 
     function _storeTerms(bytes32 modelId, uint32 epoch, Terms calldata terms_) private {
         require(terms_.receiver != address(0), RegistryReceiverMissing());
-        require(
-            terms_.royaltyBps <= MAX_ROYALTY_BPS,
-            RegistryRoyaltyTooHigh(terms_.royaltyBps, MAX_ROYALTY_BPS)
-        );
+        require(terms_.royaltyBps <= MAX_ROYALTY_BPS, RegistryRoyaltyTooHigh(terms_.royaltyBps, MAX_ROYALTY_BPS));
         _terms[modelId][epoch] = terms_;
         emit TermsOpened(modelId, epoch, terms_);
     }

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { IModelRegistry } from "./interfaces/IModelRegistry.sol";
-import { IOfferBook } from "./interfaces/IOfferBook.sol";
-import { IProviderStaking } from "./interfaces/IProviderStaking.sol";
-import { IVault } from "./interfaces/IVault.sol";
-import { FeeSplit } from "./libraries/FeeSplit.sol";
-import { Tickets } from "./libraries/Tickets.sol";
+import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
+import {IOfferBook} from "./interfaces/IOfferBook.sol";
+import {IProviderStaking} from "./interfaces/IProviderStaking.sol";
+import {IVault} from "./interfaces/IVault.sol";
+import {FeeSplit} from "./libraries/FeeSplit.sol";
+import {Tickets} from "./libraries/Tickets.sol";
 
 /// @title OfferBook
 /// @notice What providers offer, who gets a job, and who is paid. See {IOfferBook} for every function, event and error.
-/// @dev The part of the router that knows offers; {InferenceRouter} knows jobs and moves `load`, `earned`, `reputation`.
+/// @dev The part of the router that knows offers; {InferenceRouter} knows jobs and moves `load`, `earned`,
+/// `reputation`.
 abstract contract OfferBook is IOfferBook {
     using Tickets for Tickets.List;
 
@@ -28,7 +29,8 @@ abstract contract OfferBook is IOfferBook {
     /// @notice One unit of `inputUnits`, in bytes.
     uint256 public constant INPUT_UNIT = 128;
 
-    /// @dev A new offer stands in the middle, so that newcomers get work and a fresh number is not better than a bad one.
+    /// @dev A new offer stands in the middle, so that newcomers get work and a fresh number is not better than a bad
+    /// one.
     uint8 private constant FIRST_REPUTATION = 128;
 
     /// @notice Share of all earnings for the protocol, in basis points; an offer keeps the fee that it was opened with.
@@ -37,8 +39,13 @@ abstract contract OfferBook is IOfferBook {
     /// @notice Account that gets the protocol's share.
     address public immutable TREASURY;
 
+    /// @notice Holds the escrow and what is earned and not yet claimed, locked under this contract.
     IVault public immutable VAULT;
+
+    /// @notice Knows which models exist, who may use them and what they cost.
     IModelRegistry public immutable REGISTRY;
+
+    /// @notice Knows the providers, their keys and their stakes.
     IProviderStaking public immutable STAKING;
 
     /* STORAGE */
@@ -53,13 +60,7 @@ abstract contract OfferBook is IOfferBook {
 
     bytes32 private constant MARKET_MASK = ~bytes32(uint256(0xffff));
 
-    constructor(
-        IVault vault,
-        IModelRegistry registry,
-        IProviderStaking staking,
-        address treasury,
-        uint16 feeBps
-    ) {
+    constructor(IVault vault, IModelRegistry registry, IProviderStaking staking, address treasury, uint16 feeBps) {
         VAULT = vault;
         REGISTRY = registry;
         STAKING = staking;
@@ -217,25 +218,14 @@ abstract contract OfferBook is IOfferBook {
     }
 
     /// @dev Whether an offer may get a job with this input length (bytes) and time to answer (seconds).
-    function _fits(
-        Offer memory o,
-        uint256 inputLength,
-        uint256 window
-    ) internal pure returns (bool) {
-        return
-            o.load < o.capacity &&
-            inputLength <= uint256(o.inputUnits) * INPUT_UNIT &&
-            window >= o.minWindow;
+    function _fits(Offer memory o, uint256 inputLength, uint256 window) internal pure returns (bool) {
+        return o.load < o.capacity && inputLength <= uint256(o.inputUnits) * INPUT_UNIT && window >= o.minWindow;
     }
 
     /// @dev What counts against `o` when it is compared with `rival`: price and relative load, over reputation. The
     /// rival's capacity and reputation stand in for the division.
     function _weight(Offer memory o, Offer memory rival) private pure returns (uint256) {
-        return
-            uint256(o.price) *
-            (uint256(o.load) + 1) *
-            rival.capacity *
-            (uint256(rival.reputation) + 1);
+        return uint256(o.price) * (uint256(o.load) + 1) * rival.capacity * (uint256(rival.reputation) + 1);
     }
 
     /* WHAT JOBS DO TO OFFERS */
@@ -283,11 +273,7 @@ abstract contract OfferBook is IOfferBook {
 
     /// @dev Price per unit in a market for a provider that asks `ask`. Reverts unless the market may be offered in.
     function _priceOf(Market calldata market, uint256 ask) private view returns (uint256 price) {
-        bytes32 policyId = REGISTRY.policyIdOf(
-            market.verifier,
-            market.secondVerifier,
-            market.resolution
-        );
+        bytes32 policyId = REGISTRY.policyIdOf(market.verifier, market.secondVerifier, market.resolution);
         IModelRegistry.Terms memory terms = REGISTRY.requireOfferable(
             market.modelId,
             market.version,
@@ -321,12 +307,7 @@ abstract contract OfferBook is IOfferBook {
     }
 
     /// @dev Removes tickets from the last place on; whoever's ticket moved into the hole is told its new place.
-    function _removeTickets(
-        bytes32 marketId,
-        uint32[1 + MAX_TICKETS] storage seat,
-        uint256 held,
-        uint256 due
-    ) private {
+    function _removeTickets(bytes32 marketId, uint32[1 + MAX_TICKETS] storage seat, uint256 held, uint256 due) private {
         Tickets.List storage list = _tickets[marketId];
         while (held > due) {
             uint32 place = seat[held];

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { IProviderStaking } from "./interfaces/IProviderStaking.sol";
-import { IVault } from "./interfaces/IVault.sol";
+import {IProviderStaking} from "./interfaces/IProviderStaking.sol";
+import {IVault} from "./interfaces/IVault.sol";
 
 /// @title ProviderStaking
 /// @notice Who the compute providers are and what they have at stake. See {IProviderStaking}.
@@ -44,11 +44,7 @@ contract ProviderStaking is IProviderStaking {
     /* STAKING */
 
     /// @inheritdoc IProviderStaking
-    function register(
-        address operator,
-        address payout,
-        uint128 amount
-    ) external payable returns (uint32 number) {
+    function register(address operator, address payout, uint128 amount) external payable returns (uint32 number) {
         require(operator != address(0) && payout != address(0), StakingZeroKey());
         require(amount >= MIN_STAKE, StakingTooLow(amount, MIN_STAKE));
         require(_lastProvider < LAST_PROVIDER, StakingFull(_lastProvider, LAST_PROVIDER));
@@ -62,7 +58,7 @@ contract ProviderStaking is IProviderStaking {
         emit ProviderRegistered(number, msg.sender, operator, payout);
         emit Staked(number, amount, amount);
 
-        VAULT.depositAndLock{ value: msg.value }(msg.sender, amount);
+        VAULT.depositAndLock{value: msg.value}(msg.sender, amount);
     }
 
     /// @inheritdoc IProviderStaking
@@ -72,7 +68,7 @@ contract ProviderStaking is IProviderStaking {
         _providers[number].stake = total;
         emit Staked(number, amount, total);
 
-        VAULT.depositAndLock{ value: msg.value }(msg.sender, amount);
+        VAULT.depositAndLock{value: msg.value}(msg.sender, amount);
     }
 
     /// @inheritdoc IProviderStaking
@@ -93,10 +89,7 @@ contract ProviderStaking is IProviderStaking {
     /// @inheritdoc IProviderStaking
     function finishUnbonding(uint32 number) external onlyOwner(number) {
         Provider storage p = _providers[number];
-        require(
-            p.unlockAt != 0 && block.timestamp >= p.unlockAt,
-            StakingStillBonded(block.timestamp, p.unlockAt)
-        );
+        require(p.unlockAt != 0 && block.timestamp >= p.unlockAt, StakingStillBonded(block.timestamp, p.unlockAt));
         uint256 amount = p.unbonding;
         p.unbonding = 0;
         p.unlockAt = 0;

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { IERC20 } from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import { ReentrancyGuardTransient } from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import { IVault } from "./interfaces/IVault.sol";
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {IVault} from "./interfaces/IVault.sol";
 
 /// @title Vault
 /// @notice The only contract that holds money. See {IVault} for every function, event and error.
-/// @dev Has no owner, no pause and no upgrade. Accounts for what came in by a ledger, never by its own balance, so money
-/// forced in changes nothing.
+/// @dev Has no owner, no pause and no upgrade. Accounts for what came in by a ledger, never by its own balance, so
+/// money forced in changes nothing.
 contract Vault is IVault, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
     /* STORAGE */
 
-    /// @dev What an account has of one token, in one slot. The delayed part (what signed requests spend from, which leaves
-    /// only after a delay) takes the other half.
+    /// @dev What an account has of one token, in one slot. The delayed part (what signed requests spend from, which
+    /// leaves only after a delay) takes the other half.
     struct Balance {
         uint128 free;
         uint128 delayed;
@@ -55,7 +55,7 @@ contract Vault is IVault, ReentrancyGuardTransient {
         emit Withdrawn(msg.sender, token, to, amount);
 
         if (token == NATIVE) {
-            (bool paid, ) = to.call{ value: amount }("");
+            (bool paid, ) = to.call{value: amount}("");
             require(paid, VaultPaymentRefused(to, amount));
         } else {
             IERC20(token).safeTransfer(to, amount);

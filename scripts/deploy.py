@@ -50,7 +50,9 @@ def deploy(
         ValueError: the fee is out of range.
     """
     if not 0 <= fee_bps <= HIGHEST_FEE_BPS:
-        raise ValueError(f"expected a protocol fee of 0 to {HIGHEST_FEE_BPS} basis points, got {fee_bps}")
+        raise ValueError(
+            f"expected a protocol fee of 0 to {HIGHEST_FEE_BPS} basis points, got {fee_bps}"
+        )
     record = _read(path)
     steps: list[tuple[str, Callable[[dict[str, str]], list[Any]]]] = [
         ("Vault", lambda at: []),
@@ -68,7 +70,11 @@ def deploy(
         container = getattr(project, name)
         args = arguments(at)
         init_code_hash = _init_code_hash(container, args)
-        if entry and entry["init_code_hash"] == init_code_hash and chain.provider.get_code(entry["address"]):
+        if (
+            entry
+            and entry["init_code_hash"] == init_code_hash
+            and chain.provider.get_code(entry["address"])
+        ):
             say(f"{name:18} {entry['address']}  unchanged")
         else:
             instance = sender.deploy(container, *args)
@@ -114,14 +120,22 @@ def _write(path: Path, record: dict[str, Any]) -> None:
 
 
 @click.command(cls=ConnectedProviderCommand)
-@click.option("--account", help="Ape account that pays. Local chains default to the first test account.")
-@click.option("--treasury", help="Gets the protocol's share of earnings. Defaults to the paying account.")
-@click.option("--fee-bps", default=DEFAULT_FEE_BPS, show_default=True, help="The protocol's share, 1/10,000.")
+@click.option(
+    "--account", help="Ape account that pays. Local chains default to the first test account."
+)
+@click.option(
+    "--treasury", help="Gets the protocol's share of earnings. Defaults to the paying account."
+)
+@click.option(
+    "--fee-bps", default=DEFAULT_FEE_BPS, show_default=True, help="The protocol's share, 1/10,000."
+)
 def cli(account: str | None, treasury: str | None, fee_bps: int) -> None:
     """Deploy Lattice to --network and write deployments/chain-<id>.json. Safe to run again."""
     local = networks.provider.network.is_dev
     if account is None and not local:
-        raise click.UsageError(f"expected --account for {networks.provider.network.choice}, got none")
+        raise click.UsageError(
+            f"expected --account for {networks.provider.network.choice}, got none"
+        )
     sender = accounts.load(account) if account else accounts.test_accounts[0]
     path = record_path(chain.chain_id)
     try:

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { IInferenceConsumer } from "../interfaces/IInferenceConsumer.sol";
-import { IInferenceRouter } from "../interfaces/IInferenceRouter.sol";
-import { DagCbor } from "../libraries/DagCbor.sol";
+import {IInferenceConsumer} from "../interfaces/IInferenceConsumer.sol";
+import {IInferenceRouter} from "../interfaces/IInferenceRouter.sol";
+import {DagCbor} from "../libraries/DagCbor.sol";
 
 /// @title FileGate
 /// @notice The smallest contract that uses an answer: it asks what type a file has and keeps what it was told.
@@ -43,7 +43,7 @@ contract FileGate is IInferenceConsumer {
         uint88 maxPrice,
         uint40 deadline
     ) external payable returns (uint256 jobId) {
-        jobId = ROUTER.request{ value: msg.value }(
+        jobId = ROUTER.request{value: msg.value}(
             IInferenceRouter.Request({
                 market: market,
                 offerId: 0,

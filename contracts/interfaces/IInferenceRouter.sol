@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { IOfferBook } from "./IOfferBook.sol";
+import {IOfferBook} from "./IOfferBook.sol";
 
 /// @title IInferenceRouter
 /// @notice Takes paid inference requests, holds the price in escrow, and pays the provider that answers.
 /// @dev Every event and error of a job is declared here, so this file is the whole vocabulary of a job.
 ///
 ///   –         request   anyone with access and funds                     → Assigned
-///   Assigned  answer    its operator, until the job's deadline           → Settled, or Answered when a resolution decides
+///   Assigned  answer    its operator, until the job's deadline           → Settled, or Answered when a resolution
+/// decides
 ///   Assigned  decline   its operator, within its exclusive time          → Open
 ///   Assigned, Open  take    another provider, after the exclusive time   → Assigned to it
 ///   Assigned, Open  refund  anyone, after the job's deadline             → Refunded
 ///   Answered  settle    anyone, when the resolution has decided          → Settled or Refunded
 ///
-/// Settled and Refunded are final. A job's content is not stored but committed to: whoever acts on a job passes the `Job`
-/// of its latest {InferenceRequested}, {InferenceDeclined} or {InferenceTaken} event.
+/// Settled and Refunded are final. A job's content is not stored but committed to: whoever acts on a job passes the
+/// `Job` of its latest {InferenceRequested}, {InferenceDeclined} or {InferenceTaken} event.
 interface IInferenceRouter is IOfferBook {
     /* TYPES */
 
@@ -147,13 +148,7 @@ interface IInferenceRouter is IOfferBook {
     /// @param capacity Its most open jobs; 0 when closed.
     /// @param maxInputBytes Its largest input, in bytes.
     /// @param minWindow Its shortest time to answer, in seconds.
-    error RouterNoOfferFits(
-        uint32 offerId,
-        uint256 load,
-        uint256 capacity,
-        uint256 maxInputBytes,
-        uint256 minWindow
-    );
+    error RouterNoOfferFits(uint32 offerId, uint256 load, uint256 capacity, uint256 maxInputBytes, uint256 minWindow);
 
     /// @notice The requester allows less than the offer asks.
     /// @param allowed Most that the requester pays, in the smallest unit of the token.
@@ -255,8 +250,9 @@ interface IInferenceRouter is IOfferBook {
 
     /// @notice Takes a job over. Only the operator of another provider with an offer in the same market, after the
     /// exclusive time or a decline, until the job's deadline.
-    /// @dev The bond, {BOND_BPS} of the new price, comes from the call's value or the caller's free money. It returns with
-    /// the answer and goes to the requester without one. A lower price returns the difference to the requester.
+    /// @dev The bond, {BOND_BPS} of the new price, comes from the call's value or the caller's free money. It
+    /// returns with the answer and goes to the requester without one. A lower price returns the difference to the
+    /// requester.
     /// @param jobId Job.
     /// @param job The job as in its latest event.
     /// @param offerId Offer of the caller's provider.
@@ -281,7 +277,8 @@ interface IInferenceRouter is IOfferBook {
     function stateOf(uint256 jobId) external view returns (JobState);
 
     /// @notice What is stored of a job: 31 bytes of its commitment and its state in the last byte.
-    /// @dev While Assigned or Open the commitment is {jobHash}; later `keccak256(abi.encode(jobHash, units, outputHash))`.
+    /// @dev While Assigned or Open the commitment is {jobHash}; later `keccak256(abi.encode(jobHash, units,
+    /// outputHash))`.
     function commitmentOf(uint256 jobId) external view returns (bytes32);
 
     /// @notice Whether the job is settled, and settled with this output.

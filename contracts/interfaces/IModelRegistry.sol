@@ -4,7 +4,8 @@ pragma solidity 0.8.37;
 /// @title IModelRegistry
 /// @notice Which models exist: what their files are, who owns them, what they cost and who may use them.
 /// @dev A model is a list of versions that only grows. A version is a folder on IPFS and never changes. Terms (price,
-/// royalty, receiver) change by opening a new *epoch*; jobs and offers of an earlier epoch keep the terms they began with.
+/// royalty, receiver) change by opening a new *epoch*; jobs and offers of an earlier epoch keep the terms they began
+/// with.
 interface IModelRegistry {
     /* TYPES */
 
@@ -16,7 +17,8 @@ interface IModelRegistry {
 
     /// @notice One immutable version of a model.
     /// @param digest SHA-256 multihash digest of the folder's CIDv1 (codec dag-pb): the CID is `01 70 12 20 ‖ digest`.
-    /// @param possessionRoot Merkle root over the files' leaves that pinners prove from; zero when not pinned for reward.
+    /// @param possessionRoot Merkle root over the files' leaves that pinners prove from; zero when not pinned for
+    /// reward.
     /// @param integerRoot Commitment over the layers of an integer model; zero for other models.
     /// @param manifestHash Keccak-256 of the folder's `manifest.json`.
     /// @param sizeBytes Size of the folder's files, in bytes.
@@ -242,9 +244,5 @@ interface IModelRegistry {
     /// @param verifier First {IProofVerifier}.
     /// @param secondVerifier Second {IProofVerifier}, or the zero address.
     /// @param resolution {IResolution}, or the zero address when the answer is final at once.
-    function policyIdOf(
-        address verifier,
-        address secondVerifier,
-        address resolution
-    ) external pure returns (bytes32);
+    function policyIdOf(address verifier, address secondVerifier, address resolution) external pure returns (bytes32);
 }

@@ -47,7 +47,8 @@ interface IOfferBook {
     /// @param provider Provider number.
     /// @param load Open jobs.
     /// @param capacity Most open jobs; 0 when the offer is closed.
-    /// @param reputation 0 to 255: rises by 1/16 of what is missing with each answer, falls by a quarter with each miss.
+    /// @param reputation 0 to 255: rises by 1/16 of what is missing with each answer, falls by a quarter with each
+    /// miss.
     /// @param inputUnits Largest input, in units of 128 bytes.
     /// @param minWindow Shortest time to answer, in seconds.
     struct Offer {

@@ -86,17 +86,13 @@ interface IProviderStaking {
     /* ACTING */
 
     /// @notice Registers a provider of the caller and stakes for it.
-    /// @dev Takes the stake from the call's value first, the rest from the caller's free money in the Vault (which needs
-    /// the opt-in). Emits {ProviderRegistered} and {Staked}. Reverts with {StakingTooLow} or {StakingZeroKey}.
+    /// @dev Takes the stake from the call's value first, the rest from the caller's free money in the Vault (which
+    /// needs the opt-in). Emits {ProviderRegistered} and {Staked}. Reverts with {StakingTooLow} or {StakingZeroKey}.
     /// @param operator Account that answers.
     /// @param payout Account that its earnings are credited to.
     /// @param amount Stake, in wei; at least {MIN_STAKE}.
     /// @return provider Number of the new provider; counts up from 1.
-    function register(
-        address operator,
-        address payout,
-        uint128 amount
-    ) external payable returns (uint32 provider);
+    function register(address operator, address payout, uint128 amount) external payable returns (uint32 provider);
 
     /// @notice Adds `amount` wei to the stake. Only the owner, so nobody else can touch a provider's state.
     function stake(uint32 provider, uint128 amount) external payable;

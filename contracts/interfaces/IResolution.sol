@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { Statement } from "./IProofVerifier.sol";
+import {Statement} from "./IProofVerifier.sol";
 
 /// @title IResolution
 /// @notice Decides, after an answer came in, whether it stands: by a challenge window, by votes, by audit.

@@ -3,9 +3,9 @@ pragma solidity 0.8.37;
 
 /// @title IVault
 /// @notice Keeps all the money of the system: one balance per account and token, whatever it is spent on.
-/// @dev Money is either *free* (its account may withdraw it at any time), or *locked* under a module (a contract such as
-/// the InferenceRouter, which alone decides who gets it). An account opts into a module by the module's address, so no
-/// role, record or upgrade can ever reach money that its account did not hand over.
+/// @dev Money is either *free* (its account may withdraw it at any time), or *locked* under a module (a contract
+/// such as the InferenceRouter, which alone decides who gets it). An account opts into a module by the module's
+/// address, so no role, record or upgrade can ever reach money that its account did not hand over.
 ///
 /// Assumptions about the outside. Or funds are wrong: an ERC-20 token never changes balances by itself (no rebasing).
 /// Or funds are stuck: a token lets this contract transfer what it holds.

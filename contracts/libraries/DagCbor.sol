@@ -12,10 +12,7 @@ library DagCbor {
     error DagCborLength(uint256 length, uint256 limit);
 
     /// @notice A map with one entry: `key` (at most 23 bytes) to the byte string `value`.
-    function mapOfBytes(
-        string memory key,
-        bytes calldata value
-    ) internal pure returns (bytes memory) {
+    function mapOfBytes(string memory key, bytes calldata value) internal pure returns (bytes memory) {
         uint256 keyLength = bytes(key).length;
         require(keyLength < 24, DagCborLength(keyLength, 23));
         return abi.encodePacked(bytes1(0xa1), uint8(0x60 + keyLength), key, _head(0x40, value.length), value);
@@ -28,7 +25,12 @@ library DagCbor {
         uint256 at_ = 2 + (uint8(data[1]) & 0x1f);
         require(at_ < data.length, DagCborLength(at_, data.length));
         require(
-            data[0] > 0xa0 && data[0] < 0xb8 && data[1] >= 0x60 && data[1] < 0x78 && data[at_] >= 0x60 && data[at_] <= 0x78,
+            data[0] > 0xa0 &&
+                data[0] < 0xb8 &&
+                data[1] >= 0x60 &&
+                data[1] < 0x78 &&
+                data[at_] >= 0x60 &&
+                data[at_] <= 0x78,
             DagCborNotText(data[0], data[at_])
         );
         uint256 length = uint8(data[at_++]) & 0x1f;

@@ -16,11 +16,9 @@ library ExactCall {
 
     /// @notice Calls `target` with `gasLimit` gas. Check {required} first.
     /// @return success False when the call reverted or ran out of gas.
-    function call(
-        address target,
-        uint256 gasLimit,
-        bytes memory data
-    ) internal returns (bool success) {
+    function exactCall(address target, uint256 gasLimit, bytes memory data) internal returns (bool success) {
+        // The reason for assembly stands at the top.
+        // solhint-disable-next-line no-inline-assembly
         assembly ("memory-safe") {
             success := call(gasLimit, target, 0, add(data, 0x20), mload(data), 0, 0)
         }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { IInferenceRouter } from "../interfaces/IInferenceRouter.sol";
+import {IInferenceRouter} from "../interfaces/IInferenceRouter.sol";
 
 /// @notice One storage word per job: 31 bytes of what it commits to, and its state in the last byte.
 /// @dev 248 bits leave 124 bits of collision resistance, which is beyond reach.
 type JobCell is bytes32;
 
-using { JobCellLib.state, JobCellLib.matches } for JobCell global;
+using {JobCellLib.state, JobCellLib.matches} for JobCell global;
 
 /// @title JobCellLib
 /// @notice Packs and reads a {JobCell}.
@@ -15,10 +15,7 @@ library JobCellLib {
     bytes32 private constant COMMITMENT = ~bytes32(uint256(0xff));
 
     /// @notice A cell that commits to `commitment` in state `state_`.
-    function pack(
-        bytes32 commitment,
-        IInferenceRouter.JobState state_
-    ) internal pure returns (JobCell) {
+    function pack(bytes32 commitment, IInferenceRouter.JobState state_) internal pure returns (JobCell) {
         return JobCell.wrap((commitment & COMMITMENT) | bytes32(uint256(state_)));
     }
 

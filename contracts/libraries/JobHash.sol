@@ -1,30 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { IInferenceRouter } from "../interfaces/IInferenceRouter.sol";
+import {IInferenceRouter} from "../interfaces/IInferenceRouter.sol";
 
 /// @title JobHash
 /// @notice How jobs and answers are hashed (EIP-712). Twin of `offchain_worker/commitment.py`; a parity test holds them
 /// together.
 library JobHash {
-    bytes32 internal constant JOB_TYPEHASH =
-        keccak256(
-            "Job(uint256 jobId,bytes32 modelId,uint32 version,uint32 offerId,uint32 provider,uint32 units,"
-            "uint32 callbackGas,uint40 exclusiveUntil,uint40 deadline,address requester,address token,uint96 price,"
-            "uint96 bond,bytes32 inputHash,address verifier,address secondVerifier,address resolution)"
-        );
+    bytes32 internal constant JOB_TYPEHASH = keccak256(
+        "Job(uint256 jobId,bytes32 modelId,uint32 version,uint32 offerId,uint32 provider,uint32 units,"
+        "uint32 callbackGas,uint40 exclusiveUntil,uint40 deadline,address requester,address token,uint96 price,"
+        "uint96 bond,bytes32 inputHash,address verifier,address secondVerifier,address resolution)"
+    );
 
-    bytes32 internal constant ANSWER_TYPEHASH =
-        keccak256(
-            "Answer(uint256 jobId,bytes32 modelId,uint32 version,uint32 provider,uint32 units,bytes32 inputHash,"
-            "bytes32 outputHash)"
-        );
+    bytes32 internal constant ANSWER_TYPEHASH = keccak256(
+        "Answer(uint256 jobId,bytes32 modelId,uint32 version,uint32 provider,uint32 units,bytes32 inputHash,"
+        "bytes32 outputHash)"
+    );
 
     /// @notice EIP-712 struct hash of a job: every member of {IInferenceRouter.Job} is one word, in order.
-    function hashJob(
-        uint256 jobId,
-        IInferenceRouter.Job memory job
-    ) internal pure returns (bytes32) {
+    function hashJob(uint256 jobId, IInferenceRouter.Job memory job) internal pure returns (bytes32) {
         return keccak256(abi.encode(JOB_TYPEHASH, jobId, job));
     }
 
@@ -51,11 +46,7 @@ library JobHash {
     }
 
     /// @notice What a job commits to once it is answered.
-    function hashOutcome(
-        bytes32 jobHash,
-        uint32 units,
-        bytes32 outputHash
-    ) internal pure returns (bytes32) {
+    function hashOutcome(bytes32 jobHash, uint32 units, bytes32 outputHash) internal pure returns (bytes32) {
         return keccak256(abi.encode(jobHash, units, outputHash));
     }
 }

@@ -36,8 +36,6 @@ library Tickets {
     function _set(List storage list, uint256 index, uint32 offerId) private {
         uint256 shift = (index & 7) << 5;
         uint256 word = list.words[index >> 3];
-        list.words[index >> 3] =
-            (word & ~(uint256(type(uint32).max) << shift)) |
-            (uint256(offerId) << shift);
+        list.words[index >> 3] = (word & ~(uint256(type(uint32).max) << shift)) | (uint256(offerId) << shift);
     }
 }

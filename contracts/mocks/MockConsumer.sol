@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { IInferenceConsumer } from "../interfaces/IInferenceConsumer.sol";
-import { IInferenceRouter } from "../interfaces/IInferenceRouter.sol";
+import {IInferenceConsumer} from "../interfaces/IInferenceConsumer.sol";
+import {IInferenceRouter} from "../interfaces/IInferenceRouter.sol";
 
 /// @title MockConsumer
 /// @notice A requester contract for tests: stores what it gets, or misbehaves as told.
@@ -41,15 +41,10 @@ contract MockConsumer is IInferenceConsumer {
     }
 
     function ask(IInferenceRouter.Request calldata asked) external payable returns (uint256) {
-        return ROUTER.request{ value: msg.value }(asked);
+        return ROUTER.request{value: msg.value}(asked);
     }
 
-    function redeliver(
-        uint256 jobId,
-        IInferenceRouter.Job calldata job,
-        uint32 units,
-        bytes calldata output
-    ) external {
+    function redeliver(uint256 jobId, IInferenceRouter.Job calldata job, uint32 units, bytes calldata output) external {
         ROUTER.redeliver(jobId, job, units, output);
     }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { DagCbor } from "../libraries/DagCbor.sol";
-import { FeeSplit } from "../libraries/FeeSplit.sol";
-import { Tickets } from "../libraries/Tickets.sol";
+import {DagCbor} from "../libraries/DagCbor.sol";
+import {FeeSplit} from "../libraries/FeeSplit.sol";
+import {Tickets} from "../libraries/Tickets.sol";
 
 /// @title MockLibraries
 /// @notice Opens internal libraries to property and parity tests.

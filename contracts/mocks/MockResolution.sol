@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { Statement } from "../interfaces/IProofVerifier.sol";
-import { IResolution } from "../interfaces/IResolution.sol";
+import {Statement} from "../interfaces/IProofVerifier.sol";
+import {IResolution} from "../interfaces/IResolution.sol";
 
 /// @title MockResolution
 /// @notice A resolution for tests: decides what it is told to.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { IProofVerifier, Statement } from "../interfaces/IProofVerifier.sol";
+import {IProofVerifier, Statement} from "../interfaces/IProofVerifier.sol";
 
 /// @title MockVerifier
 /// @notice A verifier for tests: accepts exactly the proof that is the Keccak-256 of the statement.

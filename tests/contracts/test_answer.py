@@ -46,9 +46,18 @@ def asked(system, provider):
 
 @pytest.mark.parametrize(
     ("member", "value"),
-    [("price", 1), ("deadline", 2**39), ("requester", NATIVE), ("inputHash", bytes(32)), ("units", 4), ("bond", 1)],
+    [
+        ("price", 1),
+        ("deadline", 2**39),
+        ("requester", NATIVE),
+        ("inputHash", bytes(32)),
+        ("units", 4),
+        ("bond", 1),
+    ],
 )
-def test_answer__when_job_is_not_the_one_committed_to__reverts(system, provider, asked, member, value):
+def test_answer__when_job_is_not_the_one_committed_to__reverts(
+    system, provider, asked, member, value
+):
     proof = system.sign(asked, provider.operator)
     asked.job[member] = value
 
@@ -102,13 +111,17 @@ def test_answer__when_deadline_has_passed__reverts(system, provider, asked, chai
 
 @pytest.mark.parametrize("units", [0, 4])
 def test_answer__when_units_out_of_range__reverts(system, provider, asked, units):
-    with ape.reverts(system.router.RouterUnitsOutOfRange, error_inputs={"units": units, "limit": 3}):
+    with ape.reverts(
+        system.router.RouterUnitsOutOfRange, error_inputs={"units": units, "limit": 3}
+    ):
         system.answer(asked, provider, units=units)
 
 
 @pytest.mark.parametrize("length", [0, 8_193])
 def test_answer__when_output_length_out_of_range__reverts(system, provider, asked, length):
-    with ape.reverts(system.router.RouterOutputLength, error_inputs={"length": length, "limit": 8_192}):
+    with ape.reverts(
+        system.router.RouterOutputLength, error_inputs={"length": length, "limit": 8_192}
+    ):
         system.answer(asked, provider, output=bytes(length))
 
 
@@ -123,7 +136,9 @@ def test_answer__when_number_of_proofs_is_wrong__reverts(system, provider, asked
 def test_answer__when_proof_is_of_another_output__reverts(system, provider, asked):
     proof = system.sign(asked, provider.operator, output=b"another")
 
-    with ape.reverts(system.router.RouterProofInvalid, error_inputs={"verifier": system.verifier.address}):
+    with ape.reverts(
+        system.router.RouterProofInvalid, error_inputs={"verifier": system.verifier.address}
+    ):
         system.answer(asked, provider, proofs=[proof])
 
 
@@ -151,33 +166,62 @@ def test_answer__when_proof_is_for_another_chain__reverts(system, provider, aske
         "types": {
             "EIP712Domain": [
                 {"name": n, "type": t}
-                for n, t in [("name", "string"), ("version", "string"), ("chainId", "uint256"),
-                             ("verifyingContract", "address")]
+                for n, t in [
+                    ("name", "string"),
+                    ("version", "string"),
+                    ("chainId", "uint256"),
+                    ("verifyingContract", "address"),
+                ]
             ],
             "Answer": [
                 {"name": n, "type": t}
-                for n, t in [("jobId", "uint256"), ("modelId", "bytes32"), ("version", "uint32"),
-                             ("provider", "uint32"), ("units", "uint32"), ("inputHash", "bytes32"),
-                             ("outputHash", "bytes32")]
+                for n, t in [
+                    ("jobId", "uint256"),
+                    ("modelId", "bytes32"),
+                    ("version", "uint32"),
+                    ("provider", "uint32"),
+                    ("units", "uint32"),
+                    ("inputHash", "bytes32"),
+                    ("outputHash", "bytes32"),
+                ]
             ],
         },
         "primaryType": "Answer",
-        "domain": {"name": "Lattice", "version": "1", "chainId": chain.chain_id,
-                   "verifyingContract": system.router.address},
-        "message": {"jobId": asked.id, "modelId": bytes(system.model_id), "version": 1, "provider": provider.number,
-                    "units": 1, "inputHash": keccak(INPUT), "outputHash": keccak(OUTPUT)},
+        "domain": {
+            "name": "Lattice",
+            "version": "1",
+            "chainId": chain.chain_id,
+            "verifyingContract": system.router.address,
+        },
+        "message": {
+            "jobId": asked.id,
+            "modelId": bytes(system.model_id),
+            "version": 1,
+            "provider": provider.number,
+            "units": 1,
+            "inputHash": keccak(INPUT),
+            "outputHash": keccak(OUTPUT),
+        },
     }
     key = provider.operator.private_key
     typed["domain"]["chainId"] += 1
     with ape.reverts(system.router.RouterProofInvalid):
-        system.answer(asked, provider, proofs=[bytes(Account.sign_typed_data(key, full_message=typed).signature)])
+        system.answer(
+            asked,
+            provider,
+            proofs=[bytes(Account.sign_typed_data(key, full_message=typed).signature)],
+        )
 
     typed["domain"]["chainId"] -= 1
-    system.answer(asked, provider, proofs=[bytes(Account.sign_typed_data(key, full_message=typed).signature)])
+    system.answer(
+        asked, provider, proofs=[bytes(Account.sign_typed_data(key, full_message=typed).signature)]
+    )
     assert system.state(asked.id) == "Settled"
 
 
-@pytest.mark.parametrize("mangle", [lambda p: b"", lambda p: p[:64], lambda p: p + b"\0", lambda p: bytes(65)])
+@pytest.mark.parametrize(
+    "mangle", [lambda p: b"", lambda p: p[:64], lambda p: p + b"\0", lambda p: bytes(65)]
+)
 def test_answer__when_proof_is_malformed__reverts(system, provider, asked, mangle):
     proof = system.sign(asked, provider.operator)
 
@@ -195,7 +239,9 @@ def test_answer__when_signature_has_high_s__reverts(system, provider, asked):
         system.answer(asked, provider, proofs=[flipped])
 
 
-def test_answer__when_exclusive_time_passed_and_nobody_took_it__is_accepted(system, provider, asked, chain):
+def test_answer__when_exclusive_time_passed_and_nobody_took_it__is_accepted(
+    system, provider, asked, chain
+):
     chain.pending_timestamp = asked.job["exclusiveUntil"] + 1
 
     system.answer(asked, provider)
@@ -221,18 +267,31 @@ def test_answer__with_two_verifiers__needs_both(system, accounts, project, provi
     asked = system.request(market=market)
     signature = system.sign(asked, provider.operator)
     statement = (
-        system.router.answerDigest(asked.id, asked.job, 1, keccak(OUTPUT)), asked.id, system.model_id, 1,
-        provider.number, provider.operator.address, 1, keccak(INPUT), keccak(OUTPUT),
+        system.router.answerDigest(asked.id, asked.job, 1, keccak(OUTPUT)),
+        asked.id,
+        system.model_id,
+        1,
+        provider.number,
+        provider.operator.address,
+        1,
+        keccak(INPUT),
+        keccak(OUTPUT),
     )
     from eth_abi import encode
 
-    good = keccak(encode(["(bytes32,uint256,bytes32,uint32,uint32,address,uint32,bytes32,bytes32)"], [statement]))
+    good = keccak(
+        encode(
+            ["(bytes32,uint256,bytes32,uint32,uint32,address,uint32,bytes32,bytes32)"], [statement]
+        )
+    )
 
     with ape.reverts(system.router.RouterProofCount, error_inputs={"given": 1, "expected": 2}):
         system.answer(asked, provider, proofs=[signature])
     with ape.reverts(system.router.RouterProofInvalid, error_inputs={"verifier": second.address}):
         system.answer(asked, provider, proofs=[signature, bytes(32)])
-    with ape.reverts(system.router.RouterProofInvalid, error_inputs={"verifier": system.verifier.address}):
+    with ape.reverts(
+        system.router.RouterProofInvalid, error_inputs={"verifier": system.verifier.address}
+    ):
         system.answer(asked, provider, proofs=[good, good])
     system.answer(asked, provider, proofs=[signature, good])
     assert system.state(asked.id) == "Settled"

@@ -41,7 +41,9 @@ def asked(system, provider, consumer, requester):
 
 
 @pytest.mark.parametrize("mood", [REVERT, BURN_GAS, RETURN_BOMB])
-def test_callback__when_consumer_misbehaves__provider_is_paid(system, provider, consumer, asked, requester, mood):
+def test_callback__when_consumer_misbehaves__provider_is_paid(
+    system, provider, consumer, asked, requester, mood
+):
     consumer.setMood(mood, sender=requester)
 
     receipt = system.answer(asked, provider)
@@ -54,11 +56,15 @@ def test_callback__when_consumer_misbehaves__provider_is_paid(system, provider, 
 
 
 @pytest.mark.parametrize("gas", range(120_000, 200_001, 5_000))
-def test_callback__at_any_gas_limit__is_given_its_gas_or_nothing_happens(system, provider, consumer, asked, gas):
+def test_callback__at_any_gas_limit__is_given_its_gas_or_nothing_happens(
+    system, provider, consumer, asked, gas
+):
     proof = system.sign(asked, provider.operator)
 
     try:
-        system.router.answer(asked.id, asked.job, 1, OUTPUT, [proof], sender=provider.operator, gas_limit=gas)
+        system.router.answer(
+            asked.id, asked.job, 1, OUTPUT, [proof], sender=provider.operator, gas_limit=gas
+        )
     except ape.exceptions.TransactionError:
         assert system.state(asked.id) == "Assigned"
         assert gas < 180_000
@@ -68,7 +74,9 @@ def test_callback__at_any_gas_limit__is_given_its_gas_or_nothing_happens(system,
     assert consumer.gasGiven() > 99_000  # what is left after the dispatch of the call
 
 
-def test_callback__when_consumer_calls_redeliver__it_fails_and_changes_nothing(system, provider, consumer, asked, requester):
+def test_callback__when_consumer_calls_redeliver__changes_nothing(
+    system, provider, consumer, asked, requester
+):
     consumer.setJob(asked.job, sender=requester)
     consumer.setMood(REDELIVER, sender=requester)
 
@@ -94,7 +102,9 @@ def test_callback__when_requester_is_no_contract__is_delivered(system, provider)
     assert settled.delivered
 
 
-def test_redeliver__when_caller_is_not_the_requester__reverts(system, provider, consumer, asked, requester, stranger):
+def test_redeliver__when_caller_is_not_the_requester__reverts(
+    system, provider, consumer, asked, requester, stranger
+):
     consumer.setMood(REVERT, sender=requester)
     system.answer(asked, provider)
 
@@ -110,7 +120,9 @@ def test_redeliver__when_delivered__reverts(system, provider, consumer, asked, r
         consumer.redeliver(asked.id, asked.job, 1, OUTPUT, sender=requester)
 
 
-def test_redeliver__when_it_fails_again__can_be_tried_once_more(system, provider, consumer, asked, requester):
+def test_redeliver__when_it_fails_again__can_be_tried_once_more(
+    system, provider, consumer, asked, requester
+):
     consumer.setMood(REVERT, sender=requester)
     system.answer(asked, provider)
 

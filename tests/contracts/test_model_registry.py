@@ -28,11 +28,13 @@ from system import NATIVE, terms, version
 
 def content(struct):
     """The version that a getter returned, as a dictionary."""
-    return {name: getattr(struct, name) for name in version(b"").keys()}
+    return {name: getattr(struct, name) for name in version(b"")}
 
 
 def test_register__when_same_owner_registered_same_content__reverts(system, model_owner):
-    with ape.reverts(system.registry.RegistryModelExists, error_inputs={"modelId": system.model_id}):
+    with ape.reverts(
+        system.registry.RegistryModelExists, error_inputs={"modelId": system.model_id}
+    ):
         system.register_model(model_owner, keccak(b"magika"))
 
 
@@ -42,13 +44,17 @@ def test_register__when_digest_is_missing__reverts(system, stranger):
 
 
 def test_register__when_royalty_is_too_high__reverts(system, stranger):
-    with ape.reverts(system.registry.RegistryRoyaltyTooHigh, error_inputs={"asked": 5_001, "limit": 5_000}):
+    with ape.reverts(
+        system.registry.RegistryRoyaltyTooHigh, error_inputs={"asked": 5_001, "limit": 5_000}
+    ):
         system.register_model(stranger, keccak(b"x"), royalty_bps=5_001)
 
 
 def test_register__when_receiver_is_missing__reverts(system, stranger):
     with ape.reverts(system.registry.RegistryReceiverMissing):
-        system.registry.register("x", version(keccak(b"x")), terms(NATIVE), system.policy_id(), sender=stranger)
+        system.registry.register(
+            "x", version(keccak(b"x")), terms(NATIVE), system.policy_id(), sender=stranger
+        )
 
 
 def test_register__by_another_owner__gets_another_identifier(system, stranger):
@@ -67,14 +73,25 @@ def test_register__stores_and_emits(system, stranger, chain):
         )
     )
 
-    receipt = system.registry.register("new", version(digest), terms(stranger), system.policy_id(), sender=stranger)
+    receipt = system.registry.register(
+        "new", version(digest), terms(stranger), system.policy_id(), sender=stranger
+    )
 
     assert [event.event_name for event in receipt.events] == [
-        "ModelRegistered", "VersionAdded", "TermsOpened", "PolicyAllowed",
+        "ModelRegistered",
+        "VersionAdded",
+        "TermsOpened",
+        "PolicyAllowed",
     ]
     assert receipt.events[0] == system.registry.ModelRegistered(expected, stranger, "new")
     model = system.registry.model(expected)
-    assert (model.owner, model.epoch, model.versions, model.retiredBelow, model.deprecated) == (stranger, 1, 1, 1, False)
+    assert (model.owner, model.epoch, model.versions, model.retiredBelow, model.deprecated) == (
+        stranger,
+        1,
+        1,
+        1,
+        False,
+    )
     assert content(system.registry.version(expected, 1)) == version(digest)
     assert system.registry.terms(expected, 1).receiver == stranger
     assert system.registry.isPolicyAllowed(expected, system.policy_id())
@@ -93,7 +110,9 @@ def test_register__stores_and_emits(system, stranger, chain):
         ("startTransfer", ["0x0000000000000000000000000000000000000001"]),
     ],
 )
-def test_every_change__when_caller_is_not_the_owner__reverts(system, stranger, model_owner, function, arguments):
+def test_every_change__when_caller_is_not_the_owner__reverts(
+    system, stranger, model_owner, function, arguments
+):
     expected = {"caller": stranger.address, "owner": model_owner.address}
     with ape.reverts(system.registry.RegistryNotOwner, error_inputs=expected):
         getattr(system.registry, function)(system.model_id, *arguments, sender=stranger)
@@ -114,7 +133,9 @@ def test_retire_versions__when_out_of_range__reverts(system, model_owner, below)
 def test_add_version__leaves_the_earlier_one_as_it_was(system, model_owner):
     before = content(system.registry.version(system.model_id, 1))
 
-    receipt = system.registry.addVersion(system.model_id, version(keccak(b"two")), sender=model_owner)
+    receipt = system.registry.addVersion(
+        system.model_id, version(keccak(b"two")), sender=model_owner
+    )
 
     (event,) = receipt.events
     assert (event.event_name, event.version) == ("VersionAdded", 2)
@@ -135,7 +156,9 @@ def test_deprecate__keeps_the_versions_readable(system, model_owner):
     assert content(system.registry.version(system.model_id, 1)) == version(keccak(b"magika"))
 
 
-def test_transfer__when_accepted_by_another_account__reverts(system, model_owner, stranger, accounts):
+def test_transfer__when_accepted_by_another_account__reverts(
+    system, model_owner, stranger, accounts
+):
     system.registry.startTransfer(system.model_id, accounts[7], sender=model_owner)
 
     expected = {"caller": stranger.address, "pendingOwner": accounts[7].address}
@@ -149,7 +172,9 @@ def test_transfer__takes_two_steps(system, model_owner, stranger):
 
     receipt = system.registry.acceptTransfer(system.model_id, sender=stranger)
 
-    assert receipt.events == [system.registry.ModelTransferred(system.model_id, model_owner, stranger)]
+    assert receipt.events == [
+        system.registry.ModelTransferred(system.model_id, model_owner, stranger)
+    ]
     assert system.registry.model(system.model_id).owner == stranger
     with ape.reverts(system.registry.RegistryNotPendingOwner):
         system.registry.acceptTransfer(system.model_id, sender=stranger)

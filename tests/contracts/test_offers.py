@@ -55,7 +55,9 @@ def test_open_offer__when_caller_does_not_own_the_provider__reverts(system, newc
 
 def test_open_offer__when_caller_is_only_the_operator__reverts(system, newcomer):
     with ape.reverts(system.router.OfferNotOwner):
-        system.router.openOffer(newcomer.number, system.market, offer_terms(), sender=newcomer.operator)
+        system.router.openOffer(
+            newcomer.number, system.market, offer_terms(), sender=newcomer.operator
+        )
 
 
 @pytest.mark.parametrize("term", [{"capacity": 0}, {"inputUnits": 0}, {"minWindow": 9}])
@@ -99,18 +101,31 @@ def test_open_offer__when_registry_does_not_allow_it__reverts(system, newcomer, 
         system.open_offer(newcomer, system.market | change)
 
 
-@pytest.mark.parametrize(("stake", "tickets"), [(STAKE, 1), (2 * STAKE - 1, 1), (3 * STAKE, 3), (9 * STAKE, 7)])
+@pytest.mark.parametrize(
+    ("stake", "tickets"), [(STAKE, 1), (2 * STAKE - 1, 1), (3 * STAKE, 3), (9 * STAKE, 7)]
+)
 def test_open_offer__opens_with_a_ticket_per_unit_of_stake(system, accounts, stake, tickets):
     provider = system.provider(accounts[7], accounts[8], accounts[7], stake=stake)
 
-    receipt = system.router.openOffer(provider.number, system.market, offer_terms(), sender=provider.owner)
+    receipt = system.router.openOffer(
+        provider.number, system.market, offer_terms(), sender=provider.owner
+    )
 
     (event,) = receipt.events.filter(system.router.OfferOpened)
     offer = system.router.offer(event.offerId)
     assert event.price == PRICE == offer.price
-    assert (offer.provider, offer.load, offer.capacity, offer.earned) == (provider.number, 0, 100, 0)
+    assert (offer.provider, offer.load, offer.capacity, offer.earned) == (
+        provider.number,
+        0,
+        100,
+        0,
+    )
     assert system.router.offerOf(provider.number, system.market_id) == event.offerId
-    assert system.router.ticketsOf(event.offerId) == tickets == system.router.ticketCount(system.market_id)
+    assert (
+        system.router.ticketsOf(event.offerId)
+        == tickets
+        == system.router.ticketCount(system.market_id)
+    )
     held = [system.router.ticketAt(system.market_id, i) for i in range(tickets)]
     assert held == [event.offerId] * tickets
 
@@ -150,7 +165,9 @@ def test_close_offer__tells_the_moved_tickets_owner(system, accounts, provider):
     big = system.provider(accounts[7], accounts[8], accounts[7], stake=3 * STAKE)
     system.open_offer(big)
 
-    system.router.closeOffer(provider.offer, sender=provider.owner)  # its ticket was first: the last one moves there
+    system.router.closeOffer(
+        provider.offer, sender=provider.owner
+    )  # its ticket was first: the last one moves there
     assert [system.router.ticketAt(system.market_id, i) for i in range(3)] == [big.offer] * 3
     system.router.closeOffer(big.offer, sender=big.owner)
 
@@ -165,7 +182,9 @@ def test_sync_tickets__follows_the_stake(system, provider, stranger):
 
     system.staking.startUnbonding(provider.number, 4 * STAKE, sender=provider.owner)
     system.router.syncTickets(provider.offer, sender=stranger)
-    assert system.router.ticketsOf(provider.offer) == 0 == system.router.ticketCount(system.market_id)
+    assert (
+        system.router.ticketsOf(provider.offer) == 0 == system.router.ticketCount(system.market_id)
+    )
 
     system.staking.stake(provider.number, STAKE, value=STAKE, sender=provider.owner)
     system.router.syncTickets(provider.offer, sender=stranger)
@@ -177,9 +196,13 @@ def test_claim__when_market_is_not_the_offers__reverts(system, provider, strange
         system.router.claim(provider.offer, system.market | {"epoch": 2}, sender=stranger)
 
 
-def test_claim__when_terms_have_changed__splits_by_the_terms_of_the_jobs(system, provider, model_owner, stranger):
+def test_claim__when_terms_have_changed__splits_by_the_terms_of_the_jobs(
+    system, provider, model_owner, stranger
+):
     system.answer(system.request(), provider)
-    system.registry.openTerms(system.model_id, terms(stranger, price=0, royalty_bps=5_000), sender=model_owner)
+    system.registry.openTerms(
+        system.model_id, terms(stranger, price=0, royalty_bps=5_000), sender=model_owner
+    )
 
     system.router.claim(provider.offer, system.market, sender=stranger)
 
@@ -203,7 +226,9 @@ def test_claim__twice__pays_nothing_more(system, provider, stranger):
 
     receipt = system.router.claim(provider.offer, system.market, sender=stranger)
 
-    assert receipt.events == [system.router.Claimed(provider.offer, system.model_id, NATIVE, 0, 0, 0)]
+    assert receipt.events == [
+        system.router.Claimed(provider.offer, system.model_id, NATIVE, 0, 0, 0)
+    ]
 
 
 def test_claim__splits_to_the_wei(system, provider, model_owner, stranger):
@@ -219,7 +244,9 @@ def test_claim__splits_to_the_wei(system, provider, model_owner, stranger):
     receipt = system.router.claim(provider.offer, system.market, sender=stranger)
 
     amounts = (to_provider, to_model, to_protocol)
-    assert receipt.events == [system.router.Claimed(provider.offer, system.model_id, NATIVE, *amounts)]
+    assert receipt.events == [
+        system.router.Claimed(provider.offer, system.model_id, NATIVE, *amounts)
+    ]
     payees = (provider.payout, model_owner, system.treasury)
     assert tuple(system.free(payee) for payee in payees) == amounts
     assert sum(amounts) == earned

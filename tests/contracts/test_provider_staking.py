@@ -33,7 +33,9 @@ DAY = 86_400
 
 
 def test_register__when_stake_is_too_low__reverts(system, stranger):
-    with ape.reverts(system.staking.StakingTooLow, error_inputs={"stake": STAKE - 1, "minimum": STAKE}):
+    with ape.reverts(
+        system.staking.StakingTooLow, error_inputs={"stake": STAKE - 1, "minimum": STAKE}
+    ):
         system.provider(stranger, stranger, stranger, stake=STAKE - 1)
 
 
@@ -59,7 +61,9 @@ def test_register__twice__leaves_the_first_stake_alone(system, stranger):
 
 
 def test_register__locks_the_stake(system, stranger, accounts):
-    receipt = system.staking.register(accounts[7], accounts[8], STAKE, value=STAKE + 3, sender=stranger)
+    receipt = system.staking.register(
+        accounts[7], accounts[8], STAKE, value=STAKE + 3, sender=stranger
+    )
 
     assert receipt.events == [
         system.staking.ProviderRegistered(1, stranger, accounts[7], accounts[8]),
@@ -69,7 +73,11 @@ def test_register__locks_the_stake(system, stranger, accounts):
     assert system.vault.locked(system.staking, NATIVE) == STAKE
     assert system.free(stranger) == 3
     provider = system.staking.providerOf(1)
-    assert (provider.owner, provider.operator, provider.payout) == (stranger, accounts[7], accounts[8])
+    assert (provider.owner, provider.operator, provider.payout) == (
+        stranger,
+        accounts[7],
+        accounts[8],
+    )
     assert (provider.stake, provider.unbonding, provider.unlockAt) == (STAKE, 0, 0)
 
 
@@ -100,7 +108,9 @@ def test_start_unbonding__when_more_than_staked__reverts(system, provider):
 
 
 def test_start_unbonding__when_too_little_is_left__reverts(system, provider):
-    with ape.reverts(system.staking.StakingTooLow, error_inputs={"stake": STAKE - 1, "minimum": STAKE}):
+    with ape.reverts(
+        system.staking.StakingTooLow, error_inputs={"stake": STAKE - 1, "minimum": STAKE}
+    ):
         system.staking.startUnbonding(provider.number, 1, sender=provider.owner)
 
 
@@ -112,7 +122,9 @@ def test_start_unbonding__a_second_time__restarts_the_clock(system, provider, ch
     receipt = system.staking.startUnbonding(provider.number, STAKE, sender=provider.owner)
 
     unlock_at = chain.blocks.head.timestamp + 14 * DAY
-    assert receipt.events == [system.staking.UnbondingStarted(provider.number, STAKE, 2 * STAKE, unlock_at)]
+    assert receipt.events == [
+        system.staking.UnbondingStarted(provider.number, STAKE, 2 * STAKE, unlock_at)
+    ]
 
 
 def test_finish_unbonding__when_nothing_unbonds__reverts(system, provider):
@@ -151,7 +163,9 @@ def test_transfer__takes_two_steps(system, provider, stranger):
 
     receipt = system.staking.acceptTransfer(provider.number, sender=stranger)
 
-    assert receipt.events == [system.staking.OwnershipTransferred(provider.number, provider.owner, stranger)]
+    assert receipt.events == [
+        system.staking.OwnershipTransferred(provider.number, provider.owner, stranger)
+    ]
     assert system.staking.ownerOf(provider.number) == stranger
 
 
@@ -159,4 +173,8 @@ def test_keys__are_replaced_at_once(system, provider, stranger):
     system.staking.setOperator(provider.number, stranger, sender=provider.owner)
     system.staking.setPayout(provider.number, stranger, sender=provider.owner)
 
-    assert system.staking.operatorOf(provider.number) == stranger == system.staking.payoutOf(provider.number)
+    assert (
+        system.staking.operatorOf(provider.number)
+        == stranger
+        == system.staking.payoutOf(provider.number)
+    )

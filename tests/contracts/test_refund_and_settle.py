@@ -65,7 +65,9 @@ def answered(system, provider, reviewed):
 def test_refund__when_deadline_has_not_passed__reverts(system, asked, chain, stranger):
     chain.pending_timestamp = asked.job["deadline"]
 
-    with ape.reverts(system.router.RouterTooEarly, error_inputs={"from": asked.job["deadline"] + 1}):
+    with ape.reverts(
+        system.router.RouterTooEarly, error_inputs={"from": asked.job["deadline"] + 1}
+    ):
         system.router.refund(asked.id, asked.job, sender=stranger)
 
 
@@ -103,7 +105,9 @@ def test_refund__when_open__blames_nobody_again(system, provider, asked, chain, 
     assert system.router.offer(provider.offer) == before
 
 
-def test_refund__when_taken_with_a_bond__gives_the_bond_to_the_requester(system, asked, accounts, chain, requester):
+def test_refund__when_taken_with_a_bond__gives_the_bond_to_the_requester(
+    system, asked, accounts, chain, requester
+):
     rival = system.provider(accounts[7], accounts[8], accounts[7])
     system.open_offer(rival)
     chain.pending_timestamp = asked.job["exclusiveUntil"] + 1
@@ -139,7 +143,9 @@ def test_settle__when_not_answered__reverts(system, asked, stranger):
 
 
 @pytest.mark.parametrize(("units", "output"), [(2, OUTPUT), (1, b"another")])
-def test_settle__when_outcome_is_not_the_one_answered__reverts(system, answered, stranger, units, output):
+def test_settle__when_outcome_is_not_the_one_answered__reverts(
+    system, answered, stranger, units, output
+):
     with ape.reverts(system.router.RouterJobMismatch):
         system.router.settle(answered.id, answered.job, units, output, sender=stranger)
 
@@ -150,7 +156,9 @@ def test_settle__when_resolution_has_not_decided__reverts(system, answered, stra
         system.router.settle(answered.id, answered.job, 1, OUTPUT, sender=stranger)
 
 
-def test_settle__when_overturned__refunds_the_requester(system, provider, answered, resolution, requester, stranger):
+def test_settle__when_overturned__refunds_the_requester(
+    system, provider, answered, resolution, requester, stranger
+):
     resolution.decide(system.router, answered.id, OVERTURNED, sender=stranger)
     before, offer = system.free(requester), system.router.offer(provider.offer)
 
@@ -164,7 +172,9 @@ def test_settle__when_overturned__refunds_the_requester(system, provider, answer
     assert after.reputation == offer.reputation - offer.reputation // 4
 
 
-def test_answer__when_resolution_refuses_the_claim__leaves_the_job_assigned(system, provider, reviewed, resolution):
+def test_answer__when_resolution_refuses_the_claim__leaves_the_job_assigned(
+    system, provider, reviewed, resolution
+):
     with ape.reverts(resolution.MockClaimRefused):
         system.answer(reviewed, provider, proofs=[system.sign(reviewed, provider.operator), b""])
 
@@ -185,6 +195,8 @@ def test_settle__when_upheld__pays_the_offer(system, provider, answered, resolut
 
     receipt = system.router.settle(answered.id, answered.job, 1, OUTPUT, sender=stranger)
 
-    assert receipt.events == [system.router.InferenceSettled(answered.id, provider.number, PRICE, True)]
+    assert receipt.events == [
+        system.router.InferenceSettled(answered.id, provider.number, PRICE, True)
+    ]
     assert system.state(answered.id) == "Settled"
     assert system.router.offer(provider.offer).earned == PRICE

@@ -56,7 +56,9 @@ def test_request__when_model_deprecated__reverts(system, provider, model_owner):
         system.request()
 
 
-def test_request__when_access_is_denied_or_ran_out__reverts(system, provider, model_owner, requester, chain):
+def test_request__when_access_is_denied_or_ran_out__reverts(
+    system, provider, model_owner, requester, chain
+):
     system.registry.setAccess(system.model_id, 1, sender=model_owner)
     with ape.reverts(system.registry.RegistryAccessDenied, error_inputs={"until": 0}):
         system.request()
@@ -182,7 +184,9 @@ def test_request__with_value__works_for_someone_who_never_deposited(system, prov
     assert system.vault.locked(system.router, NATIVE) == PRICE
 
 
-def test_request__with_value_for_a_token_job__reverts(system, provider, accounts, project, requester):
+def test_request__with_value_for_a_token_job__reverts(
+    system, provider, accounts, project, requester
+):
     token = accounts[0].deploy(project.MockToken, 0)
     model = system.register_model(accounts[7], keccak(b"paid in tokens"), token=token.address)
     market = system.market_of(model, token=token.address)
@@ -233,7 +237,11 @@ def test_request__locks_price_commits_and_emits(system, provider, requester, cha
     }
     (event,) = asked.receipt.events
     assert event.event_name == "InferenceRequested"
-    assert (event.jobId, event.event_arguments["provider"], event.requester) == (1, provider.number, requester.address)
+    assert (event.jobId, event.event_arguments["provider"], event.requester) == (
+        1,
+        provider.number,
+        requester.address,
+    )
     assert plain(event.job) == job
     assert event.input == INPUT
     assert system.router.commitmentOf(1) == system.router.jobHash(1, job)[:31] + b"\x01"

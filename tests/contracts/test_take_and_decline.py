@@ -93,7 +93,9 @@ def test_decline__opens_the_job_and_costs_reputation(system, provider, asked, ch
     assert after.reputation == before.reputation - before.reputation // 4
 
 
-def test_decline__when_taken_with_a_bond__gives_the_bond_to_the_requester(system, rival, missed, requester):
+def test_decline__when_taken_with_a_bond__gives_the_bond_to_the_requester(
+    system, rival, missed, requester
+):
     taken = system.take(missed, rival, value=BOND)
     before = system.free(requester)
 
@@ -114,7 +116,9 @@ def test_take__when_caller_does_not_operate_the_offer__reverts(system, rival, mi
 
 
 def test_take__when_provider_has_the_job_already__reverts(system, provider, missed):
-    with ape.reverts(system.router.RouterAlreadyAssigned, error_inputs={"provider": provider.number}):
+    with ape.reverts(
+        system.router.RouterAlreadyAssigned, error_inputs={"provider": provider.number}
+    ):
         system.take(missed, provider, value=BOND)
 
 
@@ -132,7 +136,9 @@ def test_take__when_offer_is_dearer__reverts(system, accounts, missed):
     dear = system.provider(accounts[7], accounts[8], accounts[7])
     system.open_offer(dear, ask=ASK + 1)
 
-    with ape.reverts(system.router.RouterFeeTooLow, error_inputs={"allowed": PRICE, "asked": PRICE + 1}):
+    with ape.reverts(
+        system.router.RouterFeeTooLow, error_inputs={"allowed": PRICE, "asked": PRICE + 1}
+    ):
         system.take(missed, dear, value=BOND)
 
 
@@ -177,7 +183,9 @@ def test_take__when_offer_is_cheaper__returns_the_difference(system, accounts, m
     assert system.router.offer(cheap.offer).earned == ASK // 2 + MODEL_PRICE
 
 
-def test_take__when_taken_before__gives_the_first_bond_to_the_requester(system, provider, rival, missed, requester, chain):
+def test_take__when_taken_before__gives_the_bond_to_the_requester(
+    system, provider, rival, missed, requester, chain
+):
     taken = system.take(missed, rival, value=BOND)
     chain.pending_timestamp = taken.job["exclusiveUntil"] + 1
     before = system.free(requester)

@@ -196,7 +196,9 @@ def test_release__when_module_holds_less__reverts(system, stranger, module):
         system.vault.release(stranger, NATIVE, 1, sender=module)
 
 
-def test_release__cannot_reach_money_locked_under_another_module(system, stranger, module, accounts):
+def test_release__cannot_reach_money_locked_under_another_module(
+    system, stranger, module, accounts
+):
     system.vault.depositAndLock(stranger, 3, value=3, sender=module)
 
     with ape.reverts(system.vault.VaultLockedTooLow):

@@ -23,10 +23,9 @@ STAKE = ETHER // 10
 OUTPUT = bytes(range(32))
 INPUT = b"\xa1\x64file\x58\x19" + b"q" * 25  # a DAG-CBOR map of one byte string, 32 bytes
 
-JOB_FIELDS = (
-    "modelId version offerId provider units callbackGas exclusiveUntil deadline requester token price bond "
-    "inputHash verifier secondVerifier resolution"
-).split()
+JOB_FIELDS = tuple(
+    ["modelId", "version", "offerId", "provider", "units", "callbackGas", "exclusiveUntil", "deadline", "requester", "token", "price", "bond", "inputHash", "verifier", "secondVerifier", "resolution"]
+)
 
 STATES = ("None", "Assigned", "Open", "Answered", "Settled", "SettledUndelivered", "Refunded")
 
@@ -91,23 +90,48 @@ class System:
 
     # --- setting up
 
-    def register_model(self, owner: Any, digest: bytes, price: int = MODEL_PRICE, token: str = NATIVE,
-                       royalty_bps: int = ROYALTY_BPS, policy: tuple[str, str, str] | None = None) -> bytes:
+    def register_model(
+        self,
+        owner: Any,
+        digest: bytes,
+        price: int = MODEL_PRICE,
+        token: str = NATIVE,
+        royalty_bps: int = ROYALTY_BPS,
+        policy: tuple[str, str, str] | None = None,
+    ) -> bytes:
         """Register a model; returns its identifier."""
-        self.registry.register("magika", version(digest), terms(owner, price, royalty_bps, token),
-                               self.policy_id(policy), sender=owner)
+        self.registry.register(
+            "magika",
+            version(digest),
+            terms(owner, price, royalty_bps, token),
+            self.policy_id(policy),
+            sender=owner,
+        )
         return self.registry.modelIdOf(owner, digest)
 
     def policy_id(self, policy: tuple[str, str, str] | None = None) -> bytes:
         """Identifier of a policy; by default the signature policy."""
         return self.registry.policyIdOf(*(policy or (self.verifier.address, NATIVE, NATIVE)))
 
-    def market_of(self, model_id: bytes, version: int = 1, epoch: int = 1, token: str = NATIVE,
-                  policy: tuple[str, str, str] | None = None) -> dict[str, Any]:
+    def market_of(
+        self,
+        model_id: bytes,
+        version: int = 1,
+        epoch: int = 1,
+        token: str = NATIVE,
+        policy: tuple[str, str, str] | None = None,
+    ) -> dict[str, Any]:
         """A market; by default under the signature policy and in the native token."""
         first, second, resolution = policy or (self.verifier.address, NATIVE, NATIVE)
-        return {"modelId": model_id, "version": version, "epoch": epoch, "token": token,
-                "verifier": first, "secondVerifier": second, "resolution": resolution}
+        return {
+            "modelId": model_id,
+            "version": version,
+            "epoch": epoch,
+            "token": token,
+            "verifier": first,
+            "secondVerifier": second,
+            "resolution": resolution,
+        }
 
     def provider(self, owner: Any, operator: Any, payout: Any, stake: int = STAKE) -> Provider:
         """Register a provider that stakes from the call's value."""
@@ -115,10 +139,13 @@ class System:
         (event,) = receipt.events.filter(self.staking.ProviderRegistered)
         return Provider(event.event_arguments["provider"], owner, operator, payout)
 
-    def open_offer(self, provider: Provider, market: dict[str, Any] | None = None, **changes: Any) -> int:
+    def open_offer(
+        self, provider: Provider, market: dict[str, Any] | None = None, **changes: Any
+    ) -> int:
         """Open an offer; returns its number and notes it on the provider."""
-        receipt = self.router.openOffer(provider.number, market or self.market, offer_terms(**changes),
-                                        sender=provider.owner)
+        receipt = self.router.openOffer(
+            provider.number, market or self.market, offer_terms(**changes), sender=provider.owner
+        )
         (event,) = receipt.events.filter(self.router.OfferOpened)
         provider.offer = event.offerId
         return event.offerId
@@ -127,8 +154,15 @@ class System:
 
     def asking(self, **changes: Any) -> dict[str, Any]:
         """What a requester asks for; ten minutes to answer."""
-        asked = {"market": self.market, "offerId": 0, "units": 1, "callbackGas": 0,
-                 "deadline": ape.chain.pending_timestamp + 600, "maxPrice": ETHER, "input": INPUT}
+        asked = {
+            "market": self.market,
+            "offerId": 0,
+            "units": 1,
+            "callbackGas": 0,
+            "deadline": ape.chain.pending_timestamp + 600,
+            "maxPrice": ETHER,
+            "input": INPUT,
+        }
         return asked | changes
 
     def request(self, sender: Any = None, value: int = 0, **changes: Any) -> Asked:
@@ -143,15 +177,25 @@ class System:
         digest = self.router.answerDigest(asked.id, asked.job, units, keccak(output))
         return bytes(Account.unsafe_sign_hash(digest, operator.private_key).signature)
 
-    def answer(self, asked: Asked, provider: Provider, output: bytes = OUTPUT, units: int = 1,
-               proofs: list[bytes] | None = None) -> Any:
+    def answer(
+        self,
+        asked: Asked,
+        provider: Provider,
+        output: bytes = OUTPUT,
+        units: int = 1,
+        proofs: list[bytes] | None = None,
+    ) -> Any:
         """Answer with the operator's signature; returns the receipt."""
         proofs = [self.sign(asked, provider.operator, output, units)] if proofs is None else proofs
-        return self.router.answer(asked.id, asked.job, units, output, proofs, sender=provider.operator)
+        return self.router.answer(
+            asked.id, asked.job, units, output, proofs, sender=provider.operator
+        )
 
     def take(self, asked: Asked, provider: Provider, value: int = 0) -> Asked:
         """Take a job over; returns it as it is now."""
-        receipt = self.router.take(asked.id, asked.job, provider.offer, sender=provider.operator, value=value)
+        receipt = self.router.take(
+            asked.id, asked.job, provider.offer, sender=provider.operator, value=value
+        )
         (event,) = receipt.events.filter(self.router.InferenceTaken)
         return Asked(asked.id, plain(event.job), receipt, asked.input)
 
@@ -167,25 +211,42 @@ class System:
         """What the Vault says it holds, in three ways that have to agree."""
         free = sum(self.free(account, token) for account in accounts)
         locked = sum(self.vault.locked(module, token) for module in (self.router, self.staking))
-        return SimpleNamespace(free=free, locked=locked, accounted=self.vault.accounted(token),
-                               real=self.vault.balance if token == NATIVE else None)
+        return SimpleNamespace(
+            free=free,
+            locked=locked,
+            accounted=self.vault.accounted(token),
+            real=self.vault.balance if token == NATIVE else None,
+        )
 
 
 def version(digest: bytes) -> dict[str, Any]:
     """A model version with nothing but what is required, and a size."""
-    return {"digest": digest, "possessionRoot": b"\x01" * 32, "integerRoot": bytes(32),
-            "manifestHash": b"\x02" * 32, "sizeBytes": 3_000_000, "format": b"onnx".ljust(16, b"\0")}
+    return {
+        "digest": digest,
+        "possessionRoot": b"\x01" * 32,
+        "integerRoot": bytes(32),
+        "manifestHash": b"\x02" * 32,
+        "sizeBytes": 3_000_000,
+        "format": b"onnx".ljust(16, b"\0"),
+    }
 
 
-def terms(receiver: Any, price: int = MODEL_PRICE, royalty_bps: int = ROYALTY_BPS,
-          token: str = NATIVE) -> dict[str, Any]:
+def terms(
+    receiver: Any, price: int = MODEL_PRICE, royalty_bps: int = ROYALTY_BPS, token: str = NATIVE
+) -> dict[str, Any]:
     """Terms of a model."""
     return {"receiver": receiver, "price": price, "royaltyBps": royalty_bps, "token": token}
 
 
 def offer_terms(**changes: Any) -> dict[str, Any]:
     """Terms of an offer that takes a hundred jobs of up to 2 KiB."""
-    return {"ask": ASK, "capacity": 100, "inputUnits": 16, "minWindow": 60, "backend": "onnx"} | changes
+    return {
+        "ask": ASK,
+        "capacity": 100,
+        "inputUnits": 16,
+        "minWindow": 60,
+        "backend": "onnx",
+    } | changes
 
 
 def deploy_system(accounts: Any, project: Any) -> System:
@@ -196,7 +257,9 @@ def deploy_system(accounts: Any, project: Any) -> System:
     staking = deployer.deploy(project.ProviderStaking, vault)
     router = deployer.deploy(project.InferenceRouter, vault, registry, staking, treasury, FEE_BPS)
     verifier = deployer.deploy(project.SignatureVerifier)
-    system = System(vault, registry, staking, router, verifier, deployer, treasury, model_owner, requester)
+    system = System(
+        vault, registry, staking, router, verifier, deployer, treasury, model_owner, requester
+    )
     system.model_id = system.register_model(model_owner, keccak(b"magika"))
     system.market = system.market_of(system.model_id)
     return system

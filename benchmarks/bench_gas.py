@@ -1,0 +1,234 @@
+"""Gas of what users pay for, as receipts of whole transactions on anvil, written to benchmarks/results/gas.json.
+
+Steady state: every account, offer and market has been used before, so that no slot is written for the first time but
+the one of the new job. Inputs and outputs are hash-like bytes (no zeros). Which two offers a request draws changes its
+gas by a few hundred, so every figure is the median of several runs, and the extremes stand beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import ape
+from eth_utils import keccak, to_checksum_address
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+sys.path.insert(0, str(ROOT / "tests" / "helpers"))
+
+from system import (  # noqa: E402 -- the path has to be set first
+    ETHER,
+    NATIVE,
+    STAKE,
+    Asked,
+    Provider,
+    System,
+    deploy_system,
+    offer_terms,
+    plain,
+    terms,
+    version,
+)
+
+RUNS = 9
+CROWDS = (1, 16, 1_000)
+"""How many providers with one ticket each the market has; figures without a suffix are with 16."""
+PER_TRANSACTION = 40
+
+
+def dense(length: int, seed: int) -> bytes:
+    """Bytes without a zero among them, as a hash or a compressed file would have."""
+    data = b"".join(
+        keccak(bytes([seed]) + index.to_bytes(4, "big")) for index in range(length // 32 + 1)
+    )
+    return bytes(byte or 1 for byte in data[:length])
+
+
+class Bench:
+    """A system with a crowd of providers that share one operator key."""
+
+    def __init__(self) -> None:
+        accounts = ape.accounts.test_accounts
+        self.system: System = deploy_system(accounts, ape.project)
+        self.operator, self.stranger = accounts[5], accounts[9]
+        self.crowd = accounts[4].deploy(ape.project.MockCrowd)
+        self.consumer = accounts[4].deploy(ape.project.MockStorer)
+        self.size = 0
+        s, requester = self.system, self.system.requester
+        s.vault.deposit(requester, NATIVE, 500 * ETHER, value=500 * ETHER, sender=requester)
+        s.vault.deposit(self.consumer, NATIVE, 100 * ETHER, value=100 * ETHER, sender=requester)
+        s.vault.allowModule(s.router, True, sender=requester)
+        self.consumer.allow(s.router, s.vault, sender=requester)
+        self.actions: dict[str, dict[str, int]] = {}
+
+    def grow(self, size: int) -> None:
+        """Let providers join until there are `size`."""
+        while self.size < size:
+            count = min(PER_TRANSACTION, size - self.size)
+            self.crowd.join(
+                self.system.staking,
+                self.system.router,
+                self.system.market,
+                tuple(offer_terms().values()),
+                self.operator,
+                count,
+                value=count * STAKE,
+                sender=self.system.deployer,
+            )
+            self.size += count
+
+    def measure(self, name: str, action: Callable[[int], Any]) -> None:
+        """Run `action` (which returns a receipt) once to warm up and RUNS times for the figures."""
+        gas = [action(run).gas_used for run in range(RUNS + 1)][1:]
+        self.actions[name] = {
+            "gas": round(statistics.median(gas)),
+            "min": min(gas),
+            "max": max(gas),
+        }
+        print(f"{name:24} {self.actions[name]['gas']:>9,}   {min(gas):,} to {max(gas):,}")
+
+    # --- one of each action
+
+    def asked(self, length: int = 32, run: int = 0) -> Asked:
+        return self.system.request(input=dense(length, run))
+
+    def asked_by_contract(self, run: int) -> Asked:
+        asked = self.system.asking(input=dense(32, run), callbackGas=60_000)
+        receipt = self.consumer.ask(self.system.router, asked, sender=self.system.requester)
+        (event,) = receipt.events.filter(self.system.router.InferenceRequested)
+        return Asked(event.jobId, plain(event.job), receipt)
+
+    def answered(self, asked: Asked, run: int) -> Any:
+        provider = Provider(asked.job["provider"], None, self.operator, None)
+        return self.system.answer(asked, provider, output=dense(32, 100 + run))
+
+    def refunded(self, asked: Asked) -> Any:
+        ape.chain.pending_timestamp = asked.job["deadline"] + 1
+        return self.system.router.refund(asked.id, asked.job, sender=self.stranger)
+
+    def claimed(self, run: int) -> Any:
+        asked = self.asked(run=run)
+        self.answered(asked, run)
+        return self.system.router.claim(
+            asked.job["offerId"], self.system.market, sender=self.stranger
+        )
+
+    def registered_provider(self, run: int) -> list[Any]:
+        """The two transactions of a new provider: register with a stake, open an offer."""
+        s, owner = self.system, ape.accounts.test_accounts[7]
+        operator = to_checksum_address(keccak(b"operator %d" % run)[:20])
+        first = s.staking.register(operator, owner, STAKE, value=STAKE, sender=owner)
+        number = first.events.filter(s.staking.ProviderRegistered)[0].event_arguments["provider"]
+        return [first, s.router.openOffer(number, s.market, offer_terms(), sender=owner)]
+
+    def registered_model(self, run: int) -> Any:
+        s = self.system
+        digest = keccak(b"bench %d" % run)
+        return s.registry.register(
+            "model", version(digest), terms(s.model_owner), s.policy_id(), sender=s.model_owner
+        )
+
+
+def run(bench: Bench) -> None:
+    """Measure everything, the crowd growing."""
+    s = bench.system
+    for size in CROWDS:
+        bench.grow(size)
+        for _ in range(
+            3 * min(size, 16)
+        ):  # nearly every offer that is drawn below has earned before
+            bench.answered(bench.asked(), 0)
+        suffix = "" if size == 16 else f"_{size}"
+        for length in (32, 256, 1_024):
+            bench.measure(
+                f"request_{length}{suffix}", lambda i, n=length: bench.asked(n, i).receipt
+            )
+        bench.measure(f"answer{suffix}", lambda i: bench.answered(bench.asked(run=i), i))
+        bench.measure(
+            f"answer_callback{suffix}", lambda i: bench.answered(bench.asked_by_contract(i), i)
+        )
+        bench.measure(f"refund{suffix}", lambda i: bench.refunded(bench.asked(run=i)))
+    bench.measure("settle", settled(bench))
+    bench.measure("claim", bench.claimed)
+    bench.measure(
+        "withdraw", lambda i: s.vault.withdraw(NATIVE, 10 + i, s.requester, sender=s.requester)
+    )
+    bench.measure(
+        "deposit",
+        lambda i: s.vault.deposit(s.requester, NATIVE, 10 + i, value=10 + i, sender=s.requester),
+    )
+    bench.measure("register_model", bench.registered_model)
+    pairs = [bench.registered_provider(i) for i in range(RUNS + 1)][1:]
+    for name, gas in (
+        ("register_provider_stake", [a.gas_used for a, _ in pairs]),
+        ("register_provider_offer", [b.gas_used for _, b in pairs]),
+        ("register_provider", [a.gas_used + b.gas_used for a, b in pairs]),
+    ):
+        bench.actions[name] = {
+            "gas": round(statistics.median(gas)),
+            "min": min(gas),
+            "max": max(gas),
+        }
+    total = bench.actions["request_32"]["gas"] + bench.actions["answer_callback"]["gas"]
+    bench.actions["lifecycle_callback"] = {"gas": total}
+    print(f"{'lifecycle_callback':24} {total:>9,}")
+
+
+def settled(bench: Bench) -> Callable[[int], Any]:
+    """An action that settles a job whose resolution has upheld it."""
+    s, stranger = bench.system, bench.stranger
+    resolution = stranger.deploy(ape.project.MockResolution)
+    policy = (s.verifier.address, NATIVE, resolution.address)
+    s.registry.allowPolicy(s.model_id, s.policy_id(policy), True, sender=s.model_owner)
+    market = s.market_of(s.model_id, policy=policy)
+    owner = ape.accounts.test_accounts[6]
+    provider = s.provider(owner, bench.operator, owner)
+    s.open_offer(provider, market)
+
+    def action(run: int) -> Any:
+        asked, output = s.request(market=market), dense(32, run)
+        s.answer(
+            asked,
+            provider,
+            output=output,
+            proofs=[s.sign(asked, bench.operator, output), dense(32, run)],
+        )
+        resolution.decide(s.router, asked.id, 1, sender=stranger)
+        return s.router.settle(asked.id, asked.job, 1, output, sender=stranger)
+
+    return action
+
+
+def main() -> None:
+    """Start anvil, measure, write the file."""
+    ape.config.project = ROOT
+    with ape.networks.parse_network_choice("ethereum:local:foundry") as provider:
+        bench = Bench()
+        run(bench)
+        settings = {
+            "date": datetime.now(UTC).date().isoformat(),
+            "chain": provider.web3.client_version,
+            "evm": "prague",
+            "compiler": "solc 0.8.37, via-IR, 200 runs",
+            "policy": "signature (settle: signature and a resolution)",
+            "token": "native, from the requester's free balance in the Vault",
+            "output_bytes": 32,
+            "providers": "16, one ticket each, unless the name ends in another number",
+            "runs": RUNS,
+            "gas": "whole transaction; median of the runs",
+            "register_provider": "two transactions, register with stake and open an offer",
+        }
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps({"settings": settings, "actions": bench.actions}, indent=1)
+    (RESULTS / "gas.json").write_text(text + "\n")
+    print("wrote benchmarks/results/gas.json")
+
+
+if __name__ == "__main__":
+    main()
