@@ -2,7 +2,7 @@
 
 always
 ├── what the Vault holds of everyone is what the model says, to the wei
-├── Σ free + Σ locked = paid in − paid out = the Vault's real balance
+├── Σ free + Σ locked = paid in - paid out = the Vault's real balance
 ├── a settled or refunded job never changes again
 └── every offer's load is the number of its open jobs
 """

@@ -23,8 +23,27 @@ STAKE = ETHER // 10
 OUTPUT = bytes(range(32))
 INPUT = b"\xa1\x64file\x58\x19" + b"q" * 25  # a DAG-CBOR map of one byte string, 32 bytes
 
-JOB_FIELDS = tuple(
-    ["modelId", "version", "offerId", "provider", "units", "callbackGas", "exclusiveUntil", "deadline", "requester", "token", "price", "bond", "inputHash", "verifier", "secondVerifier", "resolution"]
+JOB_FIELDS = (
+    *(
+        "modelId",
+        "version",
+        "offerId",
+        "provider",
+        "units",
+        "callbackGas",
+        "exclusiveUntil",
+        "deadline",
+    ),
+    *(
+        "requester",
+        "token",
+        "price",
+        "bond",
+        "inputHash",
+        "verifier",
+        "secondVerifier",
+        "resolution",
+    ),
 )
 
 STATES = ("None", "Assigned", "Open", "Answered", "Settled", "SettledUndelivered", "Refunded")
