@@ -1,0 +1,116 @@
+"""Everything that can go wrong on the compute side.
+
+WorkerError
+├── BadInput (also a ValueError)  refuse  the requester sent something that cannot be run
+├── BadModel                      refuse  the model version, as published, cannot be run by anybody
+│   └── ModelTooLarge             refuse  ... or not within the limits of this worker
+├── BadOutput                     refuse  the model ran, and what it gave is no valid output
+│   └── OutputTooLarge            refuse
+├── BadArtifact                   refuse  a CID leads to something that we do not accept
+│   ├── ArtifactTooLarge          refuse
+│   └── CorruptedBlock            stop    stored bytes do not match their CID: a disk or memory fails
+├── ArtifactMissing               retry   a block is not here yet
+├── BackendUnknown                stop    no backend has this name: a mistake in the settings
+├── BackendNotInstalled           stop    the backend is known, its package is not installed
+├── BackendNotSupported           refuse  the backend is installed and cannot run this model here
+├── ProofUnknown                  refuse  the job asks for a proof that this worker cannot make
+├── BadSigner                     stop    the injected signer gave no signature that the contract takes
+└── ToolNotInstalled              stop    an optional package for preparing models is missing
+
+`action` of each says what the caller should do: "refuse" the job, "retry" later, or "stop" and call a person.
+An OSError (disk full, no permission) is not translated: treat it as "stop".
+"""
+
+from collections.abc import Collection
+from difflib import get_close_matches
+from typing import ClassVar, Literal
+
+Action = Literal["refuse", "retry", "stop"]
+
+
+class WorkerError(Exception):
+    """Root of all errors of this package."""
+
+    action: ClassVar[Action] = "stop"
+
+
+class BadInput(WorkerError, ValueError):
+    """The job or its input breaks a rule. Running it again changes nothing."""
+
+    action: ClassVar[Action] = "refuse"
+
+
+class BadModel(WorkerError):
+    """The published model version is wrong: manifest, files, or what they do."""
+
+    action: ClassVar[Action] = "refuse"
+
+
+class ModelTooLarge(BadModel):
+    """The model's folder is larger than this worker accepts."""
+
+
+class BadOutput(WorkerError):
+    """The model gave an output that may not be submitted, such as NaN or a wrong shape."""
+
+    action: ClassVar[Action] = "refuse"
+
+
+class OutputTooLarge(BadOutput):
+    """The encoded output is longer than a job may answer."""
+
+
+class BadArtifact(WorkerError):
+    """A CID or a folder holds something that we do not accept: a symlink, a sharded folder, a malformed block."""
+
+    action: ClassVar[Action] = "refuse"
+
+
+class ArtifactTooLarge(BadArtifact):
+    """A file or folder is larger than the caller allowed."""
+
+
+class CorruptedBlock(BadArtifact):
+    """The stored bytes of a block do not hash to its CID."""
+
+    action: ClassVar[Action] = "stop"
+
+
+class ArtifactMissing(WorkerError):
+    """A block is not in the store. It may arrive later."""
+
+    action: ClassVar[Action] = "retry"
+
+
+class BackendUnknown(WorkerError):
+    """No backend has the given name."""
+
+
+class BackendNotInstalled(WorkerError):
+    """The backend exists, and the package that it needs is not installed."""
+
+
+class BackendNotSupported(WorkerError):
+    """The backend is installed and cannot run this model on this machine."""
+
+    action: ClassVar[Action] = "refuse"
+
+
+class ProofUnknown(WorkerError):
+    """The job's policy asks for a proof that this worker cannot make."""
+
+    action: ClassVar[Action] = "refuse"
+
+
+class BadSigner(WorkerError):
+    """The injected signer gave something that the contract would refuse."""
+
+
+class ToolNotInstalled(WorkerError):
+    """An optional package that prepares models is not installed."""
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """Return "; did you mean 'x'?" when a known name is close to `name`, else nothing."""
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,105 @@
+"""Writes a file or folder from blocks to a disk: whole or not at all, and never outside its folder."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from offchain_worker.errors import ArtifactTooLarge, BadArtifact
+from offchain_worker.storage.cid import Cid
+from offchain_worker.storage.dag import Directory, Link
+from offchain_worker.storage.layout import MAX_DEPTH, Get, read_block, read_file
+
+MAX_ENTRIES = 10_000
+"""Most files and folders of one export: a bound against small graphs that unfold into very many."""
+
+
+def export(cid: Cid, get: Get, to: Path, max_bytes: int) -> None:
+    """Write what `cid` names to `to`. Contract and errors as `Store.export`."""
+    if to.exists() or to.is_symlink():
+        raise FileExistsError(f"expected nothing at {to}")
+    to.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{to.name}.", suffix=".partial", dir=to.parent))
+    try:
+        writer = _Writer(cid, get, max_bytes)
+        writer.write(cid, work / "root", depth=0)
+        _move(work / "root", to)
+        sync(to.parent)
+    finally:
+        shutil.rmtree(work)
+
+
+def sync(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _move(source: Path, to: Path) -> None:
+    """Rename without replacing: of two exports to one place, the first wins and the second is told so."""
+    if source.is_dir():
+        try:
+            source.rename(to)
+        except OSError:
+            if to.exists():
+                raise FileExistsError(f"expected nothing at {to}") from None
+            raise
+    else:
+        os.link(source, to)
+
+
+class _Writer:
+    def __init__(self, root: Cid, get: Get, max_bytes: int) -> None:
+        self._root = root
+        self._get = get
+        self._max_bytes = max_bytes
+        self._left_bytes = max_bytes
+        self._left_entries = MAX_ENTRIES
+
+    def write(self, cid: Cid, to: Path, depth: int) -> None:
+        self._left_entries -= 1
+        if self._left_entries < 0:
+            raise ArtifactTooLarge(
+                f"expected at most {MAX_ENTRIES} entries in {self._root}, got more"
+            )
+        if depth > MAX_DEPTH:
+            raise BadArtifact(
+                f"expected folders at most {MAX_DEPTH} deep in {self._root}, got deeper"
+            )
+        content = read_block(cid, self._get)
+        if not isinstance(content, Directory):
+            return self._write_file(cid, to)
+        to.mkdir()
+        names = [link.name for link in content.links]
+        if len(set(names)) != len(names):
+            raise BadArtifact(f"expected different names in folder {cid}, got one twice")
+        for link in content.links:
+            self.write(link.cid, to / _safe_name(cid, link), depth + 1)
+        sync(to)
+
+    def _write_file(self, cid: Cid, to: Path) -> None:
+        try:
+            with to.open("xb") as file:
+                for piece in read_file(cid, self._get, self._left_bytes):
+                    self._left_bytes -= len(piece)
+                    file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
+        except ArtifactTooLarge as error:
+            raise ArtifactTooLarge(
+                f"expected at most {self._max_bytes} bytes in {self._root}, got more"
+            ) from error
+        except FileExistsError:
+            raise BadArtifact(
+                f"expected names that differ on this disk in {self._root}, got {to.name!r} twice"
+            ) from None
+
+
+def _safe_name(folder: Cid, link: Link) -> str:
+    name = link.name
+    if name in ("", ".", "..") or any(character in name for character in "/\\\0"):
+        raise BadArtifact(f"expected names of files and folders in {folder}, got {name!r}")
+    return name

@@ -1,0 +1,147 @@
+"""How files and folders become blocks and come back: the profile `unixfs-v1-2025` (IPIP-499).
+
+CIDv1, raw leaves, chunks of 1 MiB, at most 1,024 links to a block, balanced: every leaf is equally deep. Same as
+`ipfs add --cid-version=1 --raw-leaves --chunker=size-1048576 --max-file-links=1024 --hidden -r`.
+Files pass through one chunk at a time; what is kept is about 200 bytes a chunk, so 2 MB for a file of 10 GiB.
+"""
+
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from offchain_worker.errors import ArtifactTooLarge, BadArtifact
+from offchain_worker.storage.cid import Cid
+from offchain_worker.storage.dag import (
+    MAX_BLOCK_BYTES,
+    Directory,
+    FilePart,
+    Node,
+    decode,
+    encode_file,
+    encode_folder,
+    leaf,
+)
+
+CHUNK_BYTES = 1 << 20
+MAX_LINKS = 1024
+MAX_DEPTH = 64
+"""Deepest nesting of folders and of blocks that is read: a bound against hostile graphs."""
+
+Put = Callable[[Cid, bytes], None]
+Get = Callable[[Cid], bytes]
+
+
+def keep_nothing(cid: Cid, block: bytes) -> None:
+    """A `Put` for those who only want the CID."""
+
+
+def import_file(file: BinaryIO, put: Put) -> Node:
+    """Cut a file into blocks, give each to `put`, and return its root."""
+
+    def leaves() -> Iterator[Node]:
+        chunk = file.read(CHUNK_BYTES)
+        while True:
+            node = leaf(chunk)
+            put(node.cid, chunk)
+            yield node
+            if not (chunk := file.read(CHUNK_BYTES)):
+                return
+
+    return join(leaves(), put)
+
+
+def join(parts: Iterable[Node], put: Put) -> Node:
+    """Build the balanced tree over leaves (at least one) and return its root."""
+    level = list(parts)
+    while len(level) > 1:
+        parents = []
+        for start in range(0, len(level), MAX_LINKS):
+            node, block = encode_file(level[start : start + MAX_LINKS])
+            put(node.cid, block)
+            parents.append(node)
+        level = parents
+    return level[0]
+
+
+def import_folder(folder: Path, put: Put) -> Node:
+    """Cut a folder with all that is in it into blocks, give each to `put`, and return its root.
+
+    Raises:
+        BadArtifact: Something in it is neither a file nor a folder (symlinks are not followed), or a folder has too
+            many entries.
+    """
+    entries: dict[str, Node] = {}
+    for path in sorted(folder.iterdir()):
+        mode = path.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            entries[path.name] = import_folder(path, put)
+        elif stat.S_ISREG(mode):
+            with path.open("rb") as file:
+                entries[path.name] = import_file(file, put)
+        else:
+            kind = "a symlink" if stat.S_ISLNK(mode) else "a special file"
+            raise BadArtifact(
+                f"expected only files and folders in {folder}, got {kind}: {path.name}"
+            )
+    node, block = encode_folder(entries)
+    put(node.cid, block)
+    return node
+
+
+def read_file(cid: Cid, get: Get, max_bytes: int) -> Iterator[bytes]:
+    """Yield the content of a file in pieces of at most 2 MiB.
+
+    Raises:
+        ArtifactTooLarge: There is more than `max_bytes`; raised before the piece that goes over it.
+        BadArtifact: It is not a file, or its blocks contradict each other.
+    """
+    part = read_block(cid, get)
+    if isinstance(part, Directory):
+        raise BadArtifact(f"expected a file at {cid}, got a folder")
+    if part.size_bytes > max_bytes:
+        raise ArtifactTooLarge(
+            f"expected at most {max_bytes} bytes at {cid}, got {part.size_bytes}"
+        )
+    yield from _pieces(cid, part, get, depth=0)
+
+
+def read_block(cid: Cid, get: Get) -> Directory | FilePart:
+    """Return what one block holds, fetched with `get`, which checks its hash."""
+    block = get(cid)
+    if len(block) > MAX_BLOCK_BYTES:
+        raise BadArtifact(
+            f"expected a block of at most {MAX_BLOCK_BYTES} bytes at {cid}, got {len(block)}"
+        )
+    return decode(cid, block)
+
+
+def _pieces(cid: Cid, part: FilePart, get: Get, depth: int) -> Iterator[bytes]:
+    """Yield the content of a part.
+
+    Each part must hold what it says, and something: else a small graph without bytes could keep us busy for ever.
+    """
+    if depth > MAX_DEPTH:
+        raise BadArtifact(f"expected at most {MAX_DEPTH} levels of blocks above {cid}, got more")
+    seen_bytes = 0
+    for piece in _content(cid, part, get, depth):
+        seen_bytes += len(piece)
+        if seen_bytes > part.size_bytes:
+            break
+        yield piece
+    if seen_bytes != part.size_bytes:
+        raise BadArtifact(
+            f"expected {part.size_bytes} bytes at {cid}, as it says, got {seen_bytes}"
+        )
+
+
+def _content(cid: Cid, part: FilePart, get: Get, depth: int) -> Iterator[bytes]:
+    if part.data:
+        yield part.data
+    for link in part.links:
+        child = read_block(link.cid, get)
+        if isinstance(child, Directory):
+            raise BadArtifact(f"expected a part of a file at {link.cid}, got a folder")
+        if child.size_bytes == 0:
+            raise BadArtifact(f"expected a part with bytes at {link.cid}, got an empty one")
+        yield from _pieces(link.cid, child, get, depth + 1)

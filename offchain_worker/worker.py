@@ -1,0 +1,214 @@
+"""From a job to a result: check the input, load the model, run it, make the proofs.
+
+`infer` and `prove` are two steps, so that the caller can store what the model said before anything is signed.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from offchain_worker import payload
+from offchain_worker.artifacts import Artifacts
+from offchain_worker.backends.base import check_outputs
+from offchain_worker.commitment import payload_hash
+from offchain_worker.errors import (
+    ArtifactTooLarge,
+    BadArtifact,
+    BadInput,
+    BadOutput,
+    CorruptedBlock,
+    OutputTooLarge,
+    ProofUnknown,
+)
+from offchain_worker.job import NO_ADDRESS, Inference, Job, Result
+from offchain_worker.models import Model, Models
+from offchain_worker.payload import Values
+from offchain_worker.processing.base import Known
+from offchain_worker.proofs import open_proof
+from offchain_worker.proofs.base import Signer
+from offchain_worker.storage.base import Store
+from offchain_worker.storage.cid import Cid
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a worker accepts, in bytes, and how many models it keeps loaded."""
+
+    max_input_bytes: int = payload.MAX_INPUT_BYTES
+    max_linked_bytes: int = 16 << 20
+    """All that the links of one input lead to, together."""
+    max_model_bytes: int = 8 << 30
+    """All files of an artifact folder, together."""
+    max_output_bytes: int = payload.MAX_OUTPUT_BYTES
+    max_models: int = 2
+
+
+class Worker:
+    """Runs jobs. Not thread-safe: use one worker per thread; they may share the store and the cache folder."""
+
+    def __init__(
+        self,
+        store: Store,
+        signer: Signer,
+        cache: Path,
+        verifiers: Mapping[str, str],
+        backend: str | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """Make a worker; nothing is loaded yet.
+
+        Args:
+            store: Where artifact folders and linked inputs come from.
+            signer: Signs for the operator of the provider.
+            cache: Folder for exported artifact folders; made if there is none.
+            verifiers: Kind of proof by address of the verifier contract, such as `{"0x...": "signature"}`.
+            backend: Backend for all models, or None for the preferred one of each model's format.
+            limits: What to accept.
+        """
+        self._limits = limits or Limits()
+        self._store = store
+        self._signer = signer
+        self._verifiers = {address.lower(): kind for address, kind in verifiers.items()}
+        artifacts = Artifacts(store, cache, self._limits.max_model_bytes)
+        self._models = Models(artifacts, backend, self._limits.max_models)
+
+    def run(self, job: Job) -> Result:
+        """Infer and prove in one go, for callers that need not store what is between.
+
+        Raises:
+            WorkerError: As `infer` and `prove`.
+        """
+        return self.prove(job, self.infer(job))
+
+    def infer(self, job: Job) -> Inference:
+        """Run the model on the job's input.
+
+        Raises:
+            BadInput: The input is not what was committed to, or not what the model takes.
+            BadModel, ModelTooLarge: The model version cannot be run.
+            BadOutput, OutputTooLarge: What it gave may not be submitted.
+            ArtifactMissing, CorruptedBlock: The store lacks a block, or fails.
+            BackendUnknown, BackendNotInstalled, BackendNotSupported: The model cannot be run here.
+            ProofUnknown: The answer could not be proved, so it is not computed.
+        """
+        self._kinds(job)
+        values = self._values(job)
+        model = self._models.get(job.model_cid)
+        answer, duration_ms = _answer(model, values)
+        output = _encode(answer, self._limits.max_output_bytes)
+        return Inference(
+            job_id=job.job_id,
+            units=1,  # of "inference", the only unit there is
+            output=output,
+            output_hash=payload_hash(output),
+            backend=model.backend.name,
+            device=model.backend.device,
+            duration_ms=duration_ms,
+            answer=payload.for_people(answer),
+        )
+
+    def prove(self, job: Job, inference: Inference) -> Result:
+        """Make the proofs that the job's policy asks for.
+
+        Raises:
+            BadOutput: `inference` is not of this job, or was changed.
+            ProofUnknown: The policy asks for a proof that this worker cannot make.
+            BadSigner: The signer gave no valid signature.
+        """
+        if inference.job_id != job.job_id or not 1 <= inference.units <= job.units:
+            raise BadOutput(
+                f"expected an inference of job {job.job_id} for 1 to {job.units} units, got one of job "
+                f"{inference.job_id} for {inference.units}"
+            )
+        if inference.output_hash != payload_hash(inference.output):
+            raise BadOutput(
+                f"expected output_hash to be the hash of output in job {job.job_id}, got another"
+            )
+        proofs = tuple(open_proof(kind)(job, inference, self._signer) for kind in self._kinds(job))
+        return Result(**asdict(inference), proofs=proofs)
+
+    def close(self) -> None:
+        """Free all loaded models."""
+        self._models.close()
+
+    def _kinds(self, job: Job) -> list[str]:
+        """Return the kinds of proof that the policy asks for, in order."""
+        if job.resolution != NO_ADDRESS:
+            raise ProofUnknown(
+                f"expected a policy without a resolution, got {job.resolution}: decline the job"
+            )
+        kinds = []
+        for verifier in (job.verifier, job.second_verifier):
+            if verifier == NO_ADDRESS:
+                continue
+            kind = self._verifiers.get(verifier.lower())
+            if kind is None:
+                known = ", ".join(sorted(self._verifiers)) or "none"
+                raise ProofUnknown(
+                    f"expected a verifier known to this worker ({known}), got {verifier}"
+                )
+            open_proof(kind)
+            kinds.append(kind)
+        if not kinds:
+            raise ProofUnknown("expected a policy with a verifier, got none")
+        return kinds
+
+    def _values(self, job: Job) -> Values:
+        """Return the job's input, checked and decoded, with links replaced by the bytes that they lead to."""
+        found = payload_hash(job.input)
+        if found != job.input_hash:
+            raise BadInput(
+                f"expected an input with hash 0x{job.input_hash.hex()}, got one with 0x{found.hex()}"
+            )
+        if job.units < 1:
+            raise BadInput("expected a job that pays for at least 1 unit, got 0")
+        values = payload.decode(job.input, self._limits.max_input_bytes)
+        left_bytes = self._limits.max_linked_bytes
+
+        def resolve(value: object) -> object:
+            nonlocal left_bytes
+            if isinstance(value, list):
+                return [resolve(item) for item in value]
+            if not isinstance(value, Cid):
+                return value
+            data = self._linked(value, left_bytes)
+            left_bytes -= len(data)
+            return data
+
+        return {name: resolve(value) for name, value in values.items()}
+
+    def _linked(self, cid: Cid, max_bytes: int) -> bytes:
+        try:
+            return self._store.read(cid, max_bytes)
+        except ArtifactTooLarge as error:
+            raise BadInput(
+                f"expected at most {self._limits.max_linked_bytes} bytes behind the links of an input, "
+                f"got more: {error}"
+            ) from error
+        except CorruptedBlock:
+            raise
+        except BadArtifact as error:
+            raise BadInput(f"expected links of an input to lead to files, got: {error}") from error
+
+
+def _answer(model: Model, values: Values) -> tuple[Values, float]:
+    """Return the answer, and how long the model ran in milliseconds."""
+    prepared = model.preprocess(values)
+    if isinstance(prepared, Known):
+        return prepared.answer, 0.0
+    start = time.perf_counter()
+    outputs = model.backend.run(prepared.arrays)
+    duration_ms = (time.perf_counter() - start) * 1000
+    check_outputs(outputs, model.manifest.outputs)
+    return model.postprocess(outputs), duration_ms
+
+
+def _encode(answer: Values, max_bytes: int) -> bytes:
+    try:
+        output = payload.encode(answer)
+    except BadInput as error:
+        raise BadOutput(f"expected an answer that can be encoded, got: {error}") from error
+    if len(output) > max_bytes:
+        raise OutputTooLarge(f"expected an output of at most {max_bytes} bytes, got {len(output)}")
+    return output
