@@ -1,0 +1,223 @@
+"""How long a provider takes from the block with the event to its answer on the wire, apart from the model itself.
+
+A real provider process (`lattice provider run`) on anvil, durable commits on. Measured from the moment the transaction
+with the request is in a block (asked of the chain) to the moment the answer has been sent (written down by the
+provider), less the time in the model; at one request at a time, and at fifty in one block. Written to
+benchmarks/results/worker.json.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import ape
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+sys.path.insert(0, str(ROOT))
+
+from offchain_worker import payload  # noqa: E402 -- the path has to be set first
+from offchain_worker.pipeline import add_packaged  # noqa: E402
+from offchain_worker.storage.store import EmbeddedStore  # noqa: E402
+from oracle.chain.contracts import Contracts, Deployment  # noqa: E402
+from oracle.chain.rpc import Rpc  # noqa: E402
+from scripts._support.deployment import DEFAULT_FEE_BPS, deploy, record_path  # noqa: E402
+from scripts._support.devnet import Anvil, ProviderProcess, lattice  # noqa: E402
+
+ONE_BY_ONE, BURSTS, BURST = 100, 4, 50
+ANSWER_TIMEOUT_S = 60.0
+POLL_INTERVAL_S = 0.02
+
+
+class Bench:
+    """A chain with one provider process that serves the trivial model `xor`."""
+
+    def __init__(self, anvil: Anvil, folder: Path) -> None:
+        self.anvil = anvil
+        keys = ape.accounts.test_accounts
+        path = record_path(anvil.chain_id, folder)
+        deploy(keys[0], keys[0].address, DEFAULT_FEE_BPS, path)
+        record = Deployment.read(path)
+        self.contracts = Contracts(Rpc([anvil.url], record.chain_id, record.genesis), record)
+        self.requester = keys[3].address
+        model = folder / "model"
+        store = EmbeddedStore(folder / "store")
+        store.export(add_packaged("xor", store), model, 1 << 20)
+        home = self.home(folder / "provider", path, keys[1].private_key)
+        shown = json.loads(lattice(home, "model", "register", model, "--json"))
+        lattice(home, "provider", "register", "--operator", keys[2].address)
+        lattice(
+            home,
+            "provider",
+            "offer",
+            shown["model"],
+            "--ask",
+            10**15,
+            "--capacity",
+            1_000,
+            "--backend",
+            "reference",
+        )
+        self.market = {
+            **{
+                "modelId": bytes.fromhex(shown["model"][2:]),
+                "version": 1,
+                "epoch": 1,
+                "token": "0x" + "00" * 20,
+            },
+            "verifier": self.contracts.address("SignatureVerifier"),
+            **{"secondVerifier": "0x" + "00" * 20, "resolution": "0x" + "00" * 20},
+        }
+        changes = {
+            "chain": {"poll_interval_s": POLL_INTERVAL_S},
+            "limits": {"price_to_gas": 0.0, "max_in_flight": 64},
+            "keeper": {"claim": False},
+        }
+        self.provider = ProviderProcess(home, keys[2].private_key, changes)
+        self.database = home / "jobs.sqlite"
+
+    def home(self, home: Path, record: Path, key: str) -> Path:
+        lattice(
+            home,
+            "init",
+            "--rpc",
+            self.anvil.url,
+            "--deployment",
+            record,
+            "--key-env",
+            "LATTICE_KEY",
+            key=key,
+        )
+        return home
+
+    def send(self) -> str:
+        """Send one request from an account that anvil holds the key of; returns the transaction's hash."""
+        import numpy as np
+
+        asked = {
+            "market": self.market,
+            "offerId": 0,
+            "units": 1,
+            "callbackGas": 0,
+            "maxPrice": 10**15,
+            "deadline": int(self.contracts.rpc.head()["timestamp"], 16) + 600,
+            "input": payload.encode({"x": np.array([[0.0, 1.0]], dtype=np.float32)}),
+        }
+        data = self.contracts.encode("InferenceRouter", "request", asked)
+        transaction = {
+            "from": self.requester,
+            "to": self.contracts.address("InferenceRouter"),
+            "data": "0x" + data.hex(),
+            "value": hex(10**15),
+            "gas": hex(300_000),
+        }
+        return str(self.anvil.call("eth_sendTransaction", transaction))
+
+    def latencies(self, count: int) -> list[float]:
+        """Milliseconds for `count` requests in one block, each without the time in the model."""
+        first = self.contracts.read("InferenceRouter", "lastJobId") + 1
+        if count == 1:
+            self.send()
+        else:
+            self.anvil.call("evm_setAutomine", False)
+            for _ in range(count):
+                self.send()
+            self.anvil.call("evm_mine")
+        mined_ms = time.time() * 1_000
+        if count > 1:
+            self.anvil.call("evm_setAutomine", True)
+        jobs = self.answered(first, count)
+        return [
+            job["sent_at_ms"] - mined_ms - json.loads(job["inference"])["duration_ms"]
+            for job in jobs
+        ]
+
+    def answered(self, first: int, count: int) -> list[sqlite3.Row]:
+        """Wait until the provider has sent the answers of these jobs."""
+        end = time.monotonic() + ANSWER_TIMEOUT_S
+        while time.monotonic() < end:
+            self.provider.check()
+            db = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)
+            db.row_factory = sqlite3.Row
+            rows = db.execute(
+                "SELECT sent_at_ms, inference FROM jobs WHERE job_id BETWEEN ? AND ? AND sent_at_ms IS NOT NULL",
+                (first, first + count - 1),
+            ).fetchall()
+            db.close()
+            if len(rows) == count:
+                return rows
+            time.sleep(0.05)
+        raise TimeoutError(
+            f"expected {count} answers within {ANSWER_TIMEOUT_S:.0f} s, got {len(rows)}"
+        )
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    """p50 and p99, in milliseconds."""
+    ordered = sorted(values)
+    p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+    return {
+        "p50_ms": round(statistics.median(ordered), 1),
+        "p99_ms": round(p99, 1),
+        "samples": len(ordered),
+    }
+
+
+def fsyncs_per_s(folder: Path) -> float:
+    """How many durable writes this disk does a second, to read the figures by."""
+    count, start = 100, time.perf_counter()
+    with (folder / "probe").open("wb") as file:
+        for _ in range(count):
+            file.write(b"x")
+            file.flush()
+            os.fsync(file.fileno())
+    return count / (time.perf_counter() - start)
+
+
+def main() -> None:
+    """Measure and write the file."""
+    with tempfile.TemporaryDirectory() as name, Anvil(Path(name) / "anvil.log") as anvil:
+        folder = Path(name)
+        with ape.networks.parse_network_choice(anvil.url):
+            bench = Bench(anvil, folder)
+        bench.latencies(1)
+        actions: dict[str, Any] = {
+            "event_to_sent_1": summary(
+                [ms for _ in range(ONE_BY_ONE) for ms in bench.latencies(1)]
+            ),
+            f"event_to_sent_{BURST}": summary(
+                [ms for _ in range(BURSTS) for ms in bench.latencies(BURST)]
+            ),
+        }
+        bench.provider.stop()
+        settings = {
+            "date": datetime.now(UTC).date().isoformat(),
+            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+            "fsyncs_per_s": round(fsyncs_per_s(folder)),
+            "model": "xor (reference backend)",
+            "poll_interval_s": POLL_INTERVAL_S,
+            "measured": "from the block with the request to the answer sent, less the time in the model",
+        }
+    for key, figures in actions.items():
+        print(
+            f"{key:20} p50 {figures['p50_ms']:>8.1f} ms   p99 {figures['p99_ms']:>8.1f} ms   ({figures['samples']})"
+        )
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "worker.json").write_text(
+        json.dumps({"settings": settings, "actions": actions}, indent=1) + "\n"
+    )
+    print("wrote benchmarks/results/worker.json")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What touches the chain: endpoints, contracts, the listener, the outbox, and the database that remembers them."""

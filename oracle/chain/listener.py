@@ -1,0 +1,239 @@
+"""Reads the router's events into the job database: each once, none missed, and undone when their block vanishes.
+
+A durable cursor (number, hash) says up to where. Near the head, blocks are followed one by one by their parent hashes,
+and their logs are asked for by block hash, so that logs and branch always fit; older blocks are read in ranges. When
+the branch at the cursor is no longer the chain's, the cursor goes back to the common ancestor and the jobs above it
+are undone. (`removed` flags are not used: nodes forget to set them.)
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from oracle.chain.contracts import Contracts
+from oracle.chain.events import EventReader, RouterEvent
+from oracle.chain.history import Log, Topics, read_logs
+from oracle.chain.rpc import Block
+from oracle.chain.store import Store
+from oracle.chain.tracker import Tracker
+from oracle.errors import RpcRefused
+from oracle.faults import crash_point
+from oracle.logs import line
+
+NEAR_BLOCKS = 32
+"""How far behind the head blocks are read one by one; further back in ranges."""
+BLOCKS_PER_COMMIT = 64
+RESCAN_BLOCKS = 2 * NEAR_BLOCKS
+RESCAN_EVERY_S = 3600.0
+
+_STATUS = ("", "assigned", "open", "answered", "settled", "settled", "refunded")
+"""Our word for each `JobState` of the contract."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The latest block: `time_s` is Unix time and the only clock for deadlines, `base_fee_wei` is per gas."""
+
+    number: int
+    hash: str
+    time_s: int
+    base_fee_wei: int
+
+    @classmethod
+    def of(cls, block: Block) -> "Head":
+        """Read a block of JSON-RPC."""
+        return cls(
+            int(block["number"], 16),
+            block["hash"],
+            int(block["timestamp"], 16),
+            int(block.get("baseFeePerGas", "0x0"), 16),
+        )
+
+
+class Listener:
+    """Moves the cursor to the head of the chain.
+
+    Args:
+        store: Job database; written, and committed once per tick or every 64 blocks.
+        tracker: Decides which jobs to keep.
+        confirmations: Blocks from an answer's own to the one that makes it final, both included.
+        range_blocks: Most blocks of one query for logs.
+    """
+
+    def __init__(
+        self,
+        contracts: Contracts,
+        store: Store,
+        tracker: Tracker,
+        *,
+        confirmations: int,
+        range_blocks: int = 1000,
+    ) -> None:
+        self._contracts = contracts
+        self._rpc = contracts.rpc
+        self._store = store
+        self._tracker = tracker
+        self._confirmations = confirmations
+        self._range_blocks = range_blocks
+        self._router = contracts.address("InferenceRouter")
+        self._first = contracts.deployment.at("InferenceRouter").block
+        self._reader = EventReader(contracts.events("InferenceRouter"))
+        self._rescanned_at = time.monotonic()
+        self._head: Head | None = None
+
+    def current(self) -> Head:
+        """Return the latest block that was read. Not before the first `tick`."""
+        assert self._head is not None  # noqa: S101  # a mistake of ours, not of the outside
+        return self._head
+
+    def start(self) -> Head:
+        """Catch up, read the last blocks a second time, and compare open jobs with the contract's own state."""
+        head = self.tick()
+        self._rescan(head)
+        self._reconcile()
+        self._store.commit()
+        return head
+
+    def tick(self) -> Head:
+        """Read everything new. Committed when it returns.
+
+        Raises:
+            RpcError: the chain could not be asked; what was read so far is kept, and the next tick goes on.
+        """
+        block = self._rpc.head()
+        head = Head.of(block)
+        cursor = self._store.cursor()
+        if cursor is None:
+            self._start_at(max(self._first - 1, 0))
+        elif cursor[1] == head.hash:
+            self._head = head
+            return head
+        self._follow(head, block)
+        for job_id in self._store.finish_up_to(head.number - self._confirmations + 1):
+            _log.info(line("job", job=job_id, state="final"))
+            crash_point("final")
+        self._store.commit()
+        self._head = head
+        if time.monotonic() - self._rescanned_at > RESCAN_EVERY_S:
+            self._rescan(head)
+            self._store.commit()
+        return head
+
+    def _start_at(self, number: int) -> None:
+        block = self._rpc.block(number)
+        if block is None:
+            raise RpcRefused("eth_getBlockByNumber", 0, f"the node has no block {number} yet")
+        self._store.set_cursor(number, block["hash"])
+
+    def _follow(self, head: Head, head_block: Block) -> None:
+        number, block_hash = self._cursor()
+        is_next = head.number == number + 1 and head_block["parentHash"] == block_hash
+        if not is_next and (head.number <= number or not self._is_canonical(number, block_hash)):
+            self._go_back()
+            number, block_hash = self._cursor()
+        if head.number - number > NEAR_BLOCKS:
+            self._read_history(number + 1, head.number - NEAR_BLOCKS)
+            number, block_hash = self._cursor()
+        while number < head.number:
+            block = head_block if number + 1 == head.number else self._rpc.block(number + 1)
+            if block is None or block["parentHash"] != block_hash:
+                return  # the branch changed while we read; the next tick goes back
+            logs = self._rpc.call(
+                "eth_getLogs",
+                {
+                    "address": self._router,
+                    "topics": [self._reader.topics],
+                    "blockHash": block["hash"],
+                },
+            )
+            number, block_hash = number + 1, block["hash"]
+            self._take(logs)
+            self._store.set_cursor(number, block_hash)
+            if number % BLOCKS_PER_COMMIT == 0:
+                self._store.commit()
+
+    def _cursor(self) -> tuple[int, str]:
+        cursor = self._store.cursor()
+        assert cursor is not None  # noqa: S101  # set by tick before anything else
+        return cursor
+
+    def _is_canonical(self, number: int, block_hash: str) -> bool:
+        block = self._rpc.block(number)
+        return block is not None and block["hash"] == block_hash
+
+    def _go_back(self) -> None:
+        """Put the cursor to the newest remembered block that is still on the chain, and undo what was above it."""
+        was = self._cursor()[0]
+        for number, block_hash in self._store.blocks():
+            if self._is_canonical(number, block_hash):
+                break
+        else:
+            number = max(self._first - 1, 0)
+            _log.critical(
+                line(
+                    "reorg too deep",
+                    note="deeper than we remember; reading the whole history again",
+                )
+            )
+            self._start_at(number)
+            block_hash = self._cursor()[1]
+        undone = self._store.undo_above(number, block_hash)
+        if was > number:
+            _log.warning(line("reorg", depth=was - number, ancestor=number, jobs=len(undone)))
+        self._refresh(undone)
+
+    def _read_history(self, first: int, last: int) -> None:
+        for end, logs in self._logs([self._reader.topics], first, last):
+            block = self._rpc.block(end)
+            if block is None:
+                return
+            self._take(logs)
+            self._store.set_cursor(end, block["hash"])
+            self._store.commit()
+            _log.debug(line("history", up_to=end, of=last))
+
+    def _logs(self, topics: Topics, first: int, last: int) -> Iterator[tuple[int, list[Log]]]:
+        return read_logs(self._rpc, self._router, topics, first, last, self._range_blocks)
+
+    def _take(self, logs: list[Log]) -> int:
+        """Store the events of logs and bring their jobs up to date. Returns how many jobs changed."""
+        if not logs:
+            return 0
+        events = self._tracker.select(self._reader.read(log) for log in logs)
+        changed = self._store.add_events(events)
+        self._refresh(changed)
+        return len(changed)
+
+    def _refresh(self, job_ids: list[int]) -> None:
+        incomplete = self._tracker.refresh(job_ids)
+        for job_id in incomplete:  # it was taken over from a provider that we do not listen to
+            self._store.add_events(self._past_of(job_id))
+        if incomplete:
+            self._tracker.refresh(incomplete)
+
+    def _past_of(self, job_id: int) -> list[RouterEvent]:
+        """Every event of one job."""
+        topics: Topics = [self._reader.topics, f"0x{job_id:064x}"]
+        head = self._rpc.head()
+        ranges = self._logs(topics, self._first, int(head["number"], 16))
+        return [self._reader.read(log) for _, logs in ranges for log in logs]
+
+    def _rescan(self, head: Head) -> None:
+        """Read the newest blocks again: endpoints have been seen to leave logs out."""
+        self._rescanned_at = time.monotonic()
+        first = max(self._first, head.number - RESCAN_BLOCKS)
+        for _, logs in self._logs([self._reader.topics], first, self._cursor()[0]):
+            if missed := self._take(logs):
+                _log.warning(line("missed events", jobs=missed, found_by="second reading"))
+
+    def _reconcile(self) -> None:
+        """Ask the contract for the state of each open job, and read the events of those that differ."""
+        for job in self._store.open_on_chain():
+            state = _STATUS[self._contracts.read("InferenceRouter", "stateOf", job.job_id)]
+            if state != job.status:
+                _log.warning(line("missed events", job=job.job_id, stored=job.status, chain=state))
+                self._store.add_events(self._past_of(job.job_id))
+                self._refresh([job.job_id])

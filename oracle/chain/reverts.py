@@ -1,0 +1,100 @@
+"""What each error of the contracts means for a transaction of ours: retry it, skip it, or stop.
+
+- retry: true now, may be false later; the same transaction is worth trying again.
+- skip: this transaction will never succeed, the next one may; its job is lost and the worker goes on.
+- stop: every transaction of this kind will fail until a person acts.
+
+The table is flat because the contracts prefix their errors. A test asserts that it has every error of the manifest.
+"""
+
+from typing import Literal, NamedTuple
+
+Verdict = Literal["retry", "skip", "stop"]
+
+
+class Meaning(NamedTuple):
+    """What to do about an error: `verdict` for the worker, `advice` for a person (one sentence)."""
+
+    verdict: Verdict
+    advice: str
+
+
+MEANINGS: dict[str, Meaning] = {
+    # Jobs.
+    "RouterMarketEmpty": Meaning("skip", "nobody offers this; choose another model version, or wait for a provider"),
+    "RouterNoOfferFits": Meaning("retry", "all are full, or the input or deadline does not fit; ask again"),
+    "RouterFeeTooLow": Meaning("skip", "allow at least what is asked (`--max-price`)"),
+    "RouterDeadlineOutOfRange": Meaning("skip", "choose a deadline between the two limits (`--deadline-s`)"),
+    "RouterInputLength": Meaning("skip", "keep within the limit; link larger parts by CID"),
+    "RouterOutputLength": Meaning("skip", "the output is too long for an answer on chain"),
+    "RouterUnitsOutOfRange": Meaning("skip", "pay for at least 1 unit and charge at most what was paid for"),
+    "RouterCallbackGasTooHigh": Meaning("skip", "ask for at most the limit (`--callback-gas`)"),
+    "RouterValueNotNeeded": Meaning("skip", "send no value: the model is paid in an ERC-20 token"),
+    "RouterJobMismatch": Meaning("skip", "the job has moved on; look at its state (`lattice request show`)"),
+    "RouterNotOperator": Meaning("stop", "use the operator key of the provider, or replace it (`setOperator`)"),
+    "RouterTooLate": Meaning("skip", "the time for this has passed"),
+    "RouterTooEarly": Meaning("retry", "wait until the time given"),
+    "RouterAlreadyAssigned": Meaning("skip", "the provider has this job already"),
+    "RouterProofCount": Meaning("stop", "the worker makes other proofs than the policy asks for; update it"),
+    "RouterProofInvalid": Meaning("stop", "check that the worker signs with the provider's operator key"),
+    "RouterNotFinal": Meaning("retry", "the resolution has not decided; wait until the time given"),
+    "RouterCallbackGasTooLow": Meaning("retry", "send the transaction with more gas"),
+    "RouterNotRequester": Meaning("skip", "only the requester may do this; use its key"),
+    "RouterCallbackFailed": Meaning("skip", "the consumer refused the callback again; correct the consumer first"),
+    # Offers.
+    "OfferNotOwner": Meaning("skip", "use the owner key of the provider"),
+    "OfferUnknown": Meaning("skip", "check the number of the offer"),
+    "OfferMarketMismatch": Meaning("skip", "name the model version, epoch, token and policy of the offer"),
+    "OfferAlreadyOpen": Meaning("skip", "close the open offer first, then open one with other terms"),
+    "OfferIsClosed": Meaning("skip", "the offer is closed; open a new one"),
+    "OfferTermsInvalid": Meaning("skip", "give a capacity and input size of at least 1 and a window within the limits"),
+    "OfferStakeTooLow": Meaning("skip", "stake at least what is required"),
+    "OfferPriceTooHigh": Meaning("skip", "ask for less per unit of work"),
+    "OfferEarningsFull": Meaning("retry", "claim the earnings of the offer (`lattice provider claim`), then try again"),
+    # Models.
+    "RegistryModelUnknown": Meaning("skip", "check the model's identifier and that you are on the right chain"),
+    "RegistryModelExists": Meaning("skip", "it is registered already; add a version instead"),
+    "RegistryNotOwner": Meaning("skip", "use the key of the model's owner"),
+    "RegistryNotPendingOwner": Meaning("skip", "the model was not offered to this account"),
+    "RegistryDigestMissing": Meaning("skip", "give the digest of the model's folder"),
+    "RegistryRoyaltyTooHigh": Meaning("skip", "ask for a royalty within the limit"),
+    "RegistryReceiverMissing": Meaning("skip", "name who receives price and royalty"),
+    "RegistryPolicyInvalid": Meaning("skip", "name one verifier, or two different ones"),
+    "RegistryPolicyNotAllowed": Meaning("skip", "the model's owner does not allow this proof policy; choose another"),
+    "RegistryVersionNotInUse": Meaning("skip", "choose a version within the range given"),
+    "RegistryEpochNotCurrent": Meaning("skip", "the price may have changed; use the current epoch"),
+    "RegistryTokenMismatch": Meaning("skip", "pay in the token of the model's terms"),
+    "RegistryDeprecated": Meaning("skip", "the model takes no requests any more; choose another"),
+    "RegistryAccessDenied": Meaning("skip", "ask the model's owner for access"),
+    "RegistryRetireOutOfRange": Meaning("skip", "choose a version within the range given"),
+    # Providers.
+    "StakingProviderUnknown": Meaning("skip", "check the provider's number"),
+    "StakingNotOwner": Meaning("skip", "use the owner key of the provider"),
+    "StakingNotPendingOwner": Meaning("skip", "the provider was not offered to this account"),
+    "StakingTooLow": Meaning("skip", "stake at least the minimum"),
+    "StakingExceedsStake": Meaning("skip", "unbond at most what is staked"),
+    "StakingStillBonded": Meaning("retry", "wait until the time given"),
+    "StakingZeroKey": Meaning("skip", "name an operator and a payout address"),
+    "StakingFull": Meaning("skip", "no provider numbers are left on this contract"),
+    # Money.
+    "VaultBalanceTooLow": Meaning("skip", "deposit what is missing (`lattice account deposit`)"),
+    "VaultLockedTooLow": Meaning("stop", "the books of a module are wrong; report this"),
+    "VaultModuleNotAllowed": Meaning("skip", "opt into the module, or send the whole amount along"),
+    "VaultValueMismatch": Meaning("skip", "send exactly the amount expected"),
+    "VaultZeroAccount": Meaning("skip", "name an account"),
+    "VaultPaymentRefused": Meaning("skip", "the receiver refuses money; withdraw to another address"),
+    "VaultAmountTooLarge": Meaning("skip", "use a smaller amount"),
+    # OpenZeppelin and Solidity.
+    "ReentrancyGuardReentrantCall": Meaning("skip", "a contract called back into the Vault; it is not to be trusted"),
+    "SafeERC20FailedOperation": Meaning("skip", "the token refused the transfer; check balance and approval"),
+    "InvalidShortString": Meaning("stop", "a contract is built wrongly; report this"),
+    "StringTooLong": Meaning("stop", "a contract is built wrongly; report this"),
+    "Error": Meaning("skip", "a contract refused with a message"),
+    "Panic": Meaning("skip", "a contract failed (arithmetic or array bounds); report this"),
+    "Unknown": Meaning("skip", "the contract at this address is not ours, or newer than this program"),
+}  # fmt: skip
+
+
+def meaning_of(name: str) -> Meaning:
+    """Return what an error means; an error that the table does not know is treated as "Unknown"."""
+    return MEANINGS.get(name, MEANINGS["Unknown"])

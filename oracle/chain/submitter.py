@@ -1,0 +1,278 @@
+"""Sends what the outbox holds until it is deep in the chain: again when it vanished, dearer when it is stuck.
+
+It never waits: `check` looks once at what became of each row, `send` hands over what no node has yet. Bytes are stored
+and committed before they are sent, so after a crash the same transaction goes out, not a second one. A replacement has
+the same nonce, calldata and gas. A row is done when its receipt lies on the canonical chain, `confirmations` deep.
+"""
+
+import logging
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from oracle.chain.contracts import Contracts
+from oracle.chain.fees import raised
+from oracle.chain.listener import Head
+from oracle.chain.outbox import Outbox, Row, RowState
+from oracle.chain.store import Store
+from oracle.errors import Reverted, RpcRefused
+from oracle.faults import crash_point
+from oracle.logs import line
+
+RESEND_AFTER_S = 5.0
+"""How often rows are looked at while no new block comes, in seconds."""
+STRIKES = 3
+"""How often a nonce has to be seen used by a transaction that is not ours before we believe it."""
+
+_WITH_THE_NODE = ("already known", "already imported", "known transaction", "alreadyknown")
+_TOO_CHEAP = ("underpriced", "less than block base fee", "fee too low")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a row, for whoever owns its job.
+
+    Args:
+        kind: "final" (succeeded), "reverted" (failed on chain), "freed" (it will never be mined).
+        reverted: Why it failed, if that could still be found out.
+    """
+
+    row: Row
+    kind: Literal["final", "reverted", "freed"]
+    reverted: Reverted | None = None
+
+
+class Submitter:
+    """Brings the rows of an outbox onto the chain.
+
+    Args:
+        confirmations: Blocks from a transaction's own to the one that makes it final, both included.
+        bump_after_blocks: Blocks after which a transaction that is not mined is replaced by a dearer one.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        contracts: Contracts,
+        outbox: Outbox,
+        *,
+        confirmations: int,
+        bump_after_blocks: int = 3,
+    ) -> None:
+        self._store = store
+        self._contracts = contracts
+        self._rpc = contracts.rpc
+        self._outbox = outbox
+        self._confirmations = confirmations
+        self._bump_after_blocks = bump_after_blocks
+        self._strikes: Counter[int] = Counter()
+        self._looked_at: tuple[str, float] = ("", 0.0)
+
+    def start(self) -> None:
+        """Look at the sender's nonce, so that the next one follows it, and fill what is missing below ours."""
+        self._outbox.lowest_nonce = self._mined_count()
+        self._close_gaps(self._outbox.lowest_nonce)
+
+    def check(self, head: Head) -> list[Outcome]:
+        """Look at every row once, if the head is new or a while has passed. The caller commits."""
+        now = time.monotonic()
+        if self._looked_at[0] == head.hash and now - self._looked_at[1] < RESEND_AFTER_S:
+            return []
+        self._looked_at = (head.hash, now)
+        rows = self._outbox.rows("signed", "sent", "mined")
+        if not rows:
+            return []
+        count = self._mined_count()
+        self._outbox.lowest_nonce = count
+        self._close_gaps(count)
+        outcomes = []
+        for row in rows:
+            if row.nonce < count:
+                outcomes += self._look_for_receipt(row, head)
+            else:
+                self._push(row, head)
+        return outcomes
+
+    def send(self, head: Head) -> int:
+        """Hand over every attempt that no node has yet, lowest nonce first. Returns how many went out.
+
+        Commit before you call this. What it writes can wait for the next commit: sending twice does no harm.
+        """
+        sent = 0
+        for row in self._outbox.rows("signed", "sent"):
+            if not row.attempts or row.attempts[-1].sent_block is not None:
+                continue
+            crash_point("signed")
+            if not self._hand_over(row):
+                continue
+            crash_point("broadcast")
+            sent += 1
+            self._store.write(
+                "UPDATE attempts SET sent_block = ? WHERE hash = ?",
+                (head.number, row.attempts[-1].hash),
+            )
+            self._put(row, "sent")
+            if row.job_id is not None and row.purpose.startswith("answer:"):
+                self._store.mark_sent(row.job_id)
+                self._log_sent(row.job_id, row)
+        return sent
+
+    def _hand_over(self, row: Row) -> bool:
+        """Send the newest attempt. False when the node refuses it for now."""
+        try:
+            self._rpc.call("eth_sendRawTransaction", "0x" + row.attempts[-1].raw.hex())
+        except RpcRefused as error:
+            text = error.text.lower()
+            if any(phrase in text for phrase in _WITH_THE_NODE) or "nonce too low" in text:
+                return (
+                    True  # it is there, or its nonce is used up: the next check finds out by what
+                )
+            if any(phrase in text for phrase in _TOO_CHEAP):
+                self._raise_fees(row)
+            _log.warning(line("not sent", purpose=row.purpose, nonce=row.nonce, reason=error.text))
+            return False
+        return True
+
+    def _look_for_receipt(self, row: Row, head: Head) -> list[Outcome]:
+        """The nonce is used up: by which of our attempts, and how deep?"""
+        for attempt in reversed(row.attempts):
+            receipt = self._rpc.call("eth_getTransactionReceipt", attempt.hash)
+            if receipt and self._is_canonical(receipt):
+                self._strikes.pop(row.id, None)
+                return self._mined(row, attempt.cancel, receipt, head)
+        if row.state == "mined":
+            self._put(row, "sent")
+        self._strikes[row.id] += 1
+        if self._strikes[row.id] < STRIKES:
+            return []
+        del self._strikes[row.id]
+        _log.error(
+            line(
+                "nonce used elsewhere",
+                nonce=row.nonce,
+                purpose=row.purpose,
+                note="another program uses this key",
+            )
+        )
+        self._put(row, "freed")
+        return [Outcome(row, "freed")]
+
+    def _mined(
+        self, row: Row, cancelled: bool, receipt: dict[str, Any], head: Head
+    ) -> list[Outcome]:
+        number, success = int(receipt["blockNumber"], 16), receipt["status"] == "0x1"
+        self._store.write(
+            "UPDATE outbox SET state = 'mined', block_number = ?, block_hash = ?, success = ?, gas_used = ? "
+            "WHERE id = ?",
+            (number, receipt["blockHash"], success, int(receipt["gasUsed"], 16), row.id),
+        )
+        if number + self._confirmations - 1 > head.number:
+            return []
+        if cancelled:
+            self._put(row, "cancelled")
+            return [Outcome(row, "freed")]
+        if success:
+            self._put(row, "final")
+            return [Outcome(row, "final")]
+        self._put(row, "reverted")
+        return [Outcome(row, "reverted", self._why(row))]
+
+    def _why(self, row: Row) -> Reverted | None:
+        """Ask again why a transaction fails; None when it would succeed now."""
+        try:
+            self._contracts.simulate(self._outbox.sender, row.target, row.data)
+        except Reverted as reverted:
+            return reverted
+        return None
+
+    def _push(self, row: Row, head: Head) -> None:
+        """The nonce is free: send again what vanished, replace what is stuck, withdraw what came too late."""
+        if row.state == "mined":  # its block is no longer on the chain
+            _log.warning(line("transaction unmined", purpose=row.purpose, nonce=row.nonce))
+            self._put(row, "sent")
+        if row.deadline_s and head.time_s > row.deadline_s and not row.cancel:
+            self._store.write("UPDATE outbox SET cancel = 1 WHERE id = ?", (row.id,))
+            _log.warning(line("too late", purpose=row.purpose, nonce=row.nonce))
+            self._raise_fees(row)
+            return
+        last = row.attempts[-1]
+        if row.cancel and not last.cancel:
+            self._raise_fees(row)
+        elif last.sent_block is None:
+            return  # `send` has not had its turn
+        elif self._rpc.call("eth_getTransactionByHash", last.hash) is None:
+            _log.warning(line("transaction vanished", purpose=row.purpose, nonce=row.nonce))
+            self._store.write("UPDATE attempts SET sent_block = NULL WHERE hash = ?", (last.hash,))
+        elif head.number - last.sent_block >= self._bump_after_blocks:
+            self._raise_fees(row)
+
+    def _raise_fees(self, row: Row) -> None:
+        fees = raised(row.attempts[-1].fees, self._outbox.fees(), self._outbox.max_fee_wei)
+        if fees is None:
+            _log.warning(
+                line(
+                    "fee limit reached",
+                    purpose=row.purpose,
+                    nonce=row.nonce,
+                    limit_wei=self._outbox.max_fee_wei,
+                )
+            )
+            return
+        self._outbox.sign(row.id, fees)
+        _log.info(
+            line(
+                "replaced",
+                purpose=row.purpose,
+                nonce=row.nonce,
+                max_fee_wei=fees.max_fee_wei,
+                tip_wei=fees.tip_wei,
+            )
+        )
+
+    def _close_gaps(self, count: int) -> None:
+        """See to it that every nonce from the chain's count up to our highest has a row that is being sent."""
+        for row in self._outbox.rows("final", "reverted", "cancelled", from_nonce=count):
+            _log.critical(
+                line(
+                    "finality violated",
+                    purpose=row.purpose,
+                    nonce=row.nonce,
+                    note="a reorg deeper than `confirmations`",
+                )
+            )
+            self._store.write(
+                "UPDATE outbox SET state = 'sent', cancel = ? WHERE id = ?",
+                (row.state != "final", row.id),
+            )
+        live = {row.nonce for row in self._outbox.rows("signed", "sent", "mined")}
+        for nonce in range(count, max(live, default=count)):
+            if nonce not in live:
+                _log.warning(line("nonce gap filled", nonce=nonce))
+                self._outbox.fill(nonce)
+
+    def _mined_count(self) -> int:
+        return int(self._rpc.call("eth_getTransactionCount", self._outbox.sender, "latest"), 16)
+
+    def _is_canonical(self, receipt: dict[str, Any]) -> bool:
+        block = self._rpc.block(int(receipt["blockNumber"], 16))
+        return block is not None and block["hash"] == receipt["blockHash"]
+
+    def _put(self, row: Row, state: RowState) -> None:
+        self._store.write("UPDATE outbox SET state = ? WHERE id = ?", (state, row.id))
+
+    def _log_sent(self, job_id: int, row: Row) -> None:
+        job = self._store.job(job_id)
+        if job is not None and job.sent_at_ms is not None:
+            _log.info(
+                line(
+                    "job",
+                    job=job_id,
+                    state="broadcast",
+                    nonce=row.nonce,
+                    ms_from_block=job.sent_at_ms - job.read_at_ms,
+                    ms_in_model=job.inference.duration_ms if job.inference else 0.0,
+                )
+            )

@@ -1,0 +1,90 @@
+"""The `lattice` command: one file per noun, each thin. Errors are one line on stderr and exit code 1."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from offchain_worker.errors import WorkerError
+from oracle import config
+from oracle.cli import account, model, provider, request
+from oracle.cli.common import home_option, say
+from oracle.errors import ConfigError, OracleError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def lattice() -> None:
+    """AI inference that a smart contract can order, check and pay for."""
+
+
+@lattice.command("init")
+@home_option
+@click.option(
+    "--rpc", "rpc_urls", multiple=True, required=True, help="JSON-RPC endpoint; repeat for more."
+)
+@click.option(
+    "--deployment",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Deployment record, such as deployments/chain-1.json.",
+)
+@click.option("--keystore", default="", help="Ethereum keystore file with the key.")
+@click.option("--ape-account", default="", help="Alias of an Ape account with the key.")
+@click.option("--key-env", default="", help="Variable with a raw key; only on local test chains.")
+@click.option("--password-file", default="", help="File with the key's password.")
+def init(
+    home: Path,
+    rpc_urls: tuple[str, ...],
+    deployment: Path,
+    keystore: str,
+    ape_account: str,
+    key_env: str,
+    password_file: str,
+) -> None:
+    """Make a home folder with a settings file that explains every setting."""
+    if sum(map(bool, (keystore, ape_account, key_env))) != 1:
+        raise ConfigError(
+            "name one key: --keystore FILE, --ape-account ALIAS or --key-env VARIABLE"
+        )
+    file = home / config.FILE_NAME
+    if file.exists():
+        raise ConfigError(f"{file} is there already: edit it, or choose another --home")
+    values = {
+        "chain.rpc_urls": list(rpc_urls),
+        "chain.deployment": str(deployment.resolve()),
+        "key.source": "keystore" if keystore else "ape" if ape_account else "env",
+        "key.keystore": str(Path(keystore).resolve()) if keystore else "",
+        "key.account": ape_account,
+        "key.env": key_env or "LATTICE_KEY",
+        "key.password_file": str(Path(password_file).resolve()) if password_file else "",
+    }
+    text = config.template(values)
+    home.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    try:
+        config.load(home)
+    except ConfigError:
+        file.unlink()
+        raise
+    say(f"wrote {file}")
+
+
+for group in (provider.provider, model.model, request.request, account.account):
+    lattice.add_command(group)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0, 1 for an error, 2 for a mistake in the command."""
+    try:
+        lattice(arguments, prog_name="lattice", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("Error: stopped", err=True)
+        sys.exit(1)
+    except (OracleError, WorkerError, OSError) as error:
+        click.echo("Error: " + " ".join(str(error).split()), err=True)
+        sys.exit(1)

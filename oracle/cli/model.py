@@ -1,0 +1,139 @@
+"""`lattice model`: models and their artifact folders."""
+
+from pathlib import Path
+
+import click
+from web3 import Web3
+
+from offchain_worker import manifest
+from offchain_worker.pipeline import PACKAGED, add_packaged
+from offchain_worker.storage.cid import Cid
+from offchain_worker.storage.store import EmbeddedStore
+from oracle import config
+from oracle.chain.transact import transact
+from oracle.cli.common import (
+    NATIVE,
+    Address,
+    Amount,
+    ModelId,
+    Session,
+    home_option,
+    json_option,
+    say,
+    show,
+    shown_amount,
+)
+
+MOST_BYTES = 1 << 40
+
+_folder = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.group()
+def model() -> None:
+    """Import, register and look at models."""
+
+
+@model.command("import")
+@home_option
+@click.argument("name", type=click.Choice(sorted(PACKAGED)))
+@click.option("--to", type=click.Path(path_type=Path), help="Also write the artifact folder here.")
+def import_model(home: Path, name: str, to: Path | None) -> None:
+    """Put a model that an installed package ships into the store of the home folder."""
+    store = _store(home)
+    cid = add_packaged(name, store)
+    if to is not None:
+        store.export(cid, to, MOST_BYTES)
+        say(f"wrote {to}")
+    say(f"{name} is in the store: {cid}")
+
+
+@model.command()
+@home_option
+@click.argument("folder", type=_folder)
+def add(home: Path, folder: Path) -> None:
+    """Put an artifact FOLDER into the store, so that a provider of this home folder can serve it."""
+    manifest.load(folder)
+    say(str(_store(home).add_folder(folder)))
+
+
+@model.command()
+@home_option
+@json_option
+@click.argument("folder", type=_folder)
+@click.option("--price", type=Amount(), default=0, help="What you get per unit of work.")
+@click.option(
+    "--royalty-bps", type=int, default=0, help="Your share of what providers ask, in 1/10,000."
+)
+@click.option("--receiver", type=Address(), help="Who gets price and royalty; by default you.")
+@click.option("--name", default="", help="Name for people; by default that of the manifest.")
+def register(
+    home: Path,
+    as_json: bool,
+    folder: Path,
+    price: int,
+    royalty_bps: int,
+    receiver: str | None,
+    name: str,
+) -> None:
+    """Register the artifact FOLDER as a new model of yours, under the signature policy."""
+    session = Session(home)
+    contracts, signer = session.contracts, session.signer
+    described = manifest.load(folder)
+    cid = _store(home).add_folder(folder)
+    version = {
+        "digest": cid.data[4:],
+        "possessionRoot": bytes(32),
+        "integerRoot": bytes(32),
+        "manifestHash": bytes(Web3.keccak((folder / manifest.FILE_NAME).read_bytes())),
+        "sizeBytes": sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+        "format": described.format.encode().ljust(16, b"\0"),
+    }
+    terms = {
+        "receiver": receiver or signer.address,
+        "price": price,
+        "royaltyBps": royalty_bps,
+        "token": NATIVE,
+    }
+    verifier = contracts.address("SignatureVerifier")
+    policy = contracts.read("ModelRegistry", "policyIdOf", verifier, NATIVE, NATIVE)
+    called = name or described.name
+    receipt = transact(
+        contracts, signer, "ModelRegistry", "register", called, version, terms, policy
+    )
+    model_id = contracts.read("ModelRegistry", "modelIdOf", signer.address, version["digest"])
+    show(
+        {"model": model_id, "version": 1, "name": called, "cid": str(cid), "tx": receipt.tx_hash},
+        as_json,
+    )
+
+
+@model.command("show")
+@home_option
+@json_option
+@click.argument("model_id", type=ModelId())
+def show_model(home: Path, as_json: bool, model_id: bytes) -> None:
+    """Show a model: owner, latest version, price and royalty."""
+    session = Session(home)
+    found = session.contracts.read("ModelRegistry", "model", model_id)
+    terms = session.contracts.read("ModelRegistry", "terms", model_id, found["epoch"])
+    content = session.contracts.read("ModelRegistry", "version", model_id, found["versions"])
+    price = terms["price"]
+    values = {
+        "model": model_id,
+        "owner": found["owner"],
+        "versions": found["versions"],
+        "epoch": found["epoch"],
+        "price": price if as_json else shown_amount(price, terms["token"]),
+        "royalty_bps": terms["royaltyBps"],
+        "deprecated": found["deprecated"],
+        "format": content["format"].rstrip(b"\0").decode("ascii", "replace"),
+        "size_bytes": content["sizeBytes"],
+        "cid": str(Cid(b"\x01\x70\x12\x20" + content["digest"])),
+    }
+    show(values, as_json)
+
+
+def _store(home: Path) -> EmbeddedStore:
+    settings = config.load(home)
+    return EmbeddedStore(settings.path(settings.paths.store))

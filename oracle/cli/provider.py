@@ -1,0 +1,204 @@
+"""`lattice provider`: register, offer, run, look, claim."""
+
+import re
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import click
+
+from oracle import config, logs
+from oracle.chain.offers import Offer, find_offers
+from oracle.chain.transact import transact
+from oracle.cli.common import (
+    Address,
+    Amount,
+    ModelId,
+    Session,
+    home_option,
+    json_option,
+    say,
+    show,
+    show_rows,
+    shown_amount,
+)
+from oracle.errors import StoreUnusable
+from oracle.node import open_provider
+
+
+@click.group()
+def provider() -> None:
+    """Serve models and be paid for it."""
+
+
+@provider.command()
+@home_option
+@json_option
+@click.option(
+    "--operator", type=Address(), help="Address of the key that answers; by default this one."
+)
+@click.option(
+    "--payout", type=Address(), help="Address that earnings are credited to; by default this one."
+)
+@click.option("--stake", type=Amount(), help="Stake; by default the least there may be.")
+def register(
+    home: Path, as_json: bool, operator: str | None, payout: str | None, stake: int | None
+) -> None:
+    """Register a provider of your key (its owner), stake for it, and note its number in the settings."""
+    session = Session(home)
+    contracts, signer = session.contracts, session.signer
+    amount = contracts.read("ProviderStaking", "MIN_STAKE") if stake is None else stake
+    receipt = transact(
+        contracts,
+        signer,
+        "ProviderStaking",
+        "register",
+        operator or signer.address,
+        payout or signer.address,
+        amount,
+        value=amount,
+    )
+    event = contracts.handle("ProviderStaking").events.ProviderRegistered
+    topic = event().topic.removeprefix("0x")
+    number = next(
+        int(log["topics"][1], 16) for log in receipt.logs if log["topics"][0].endswith(topic)
+    )
+    _note_number(home, number)
+    show({"provider": number, "stake_wei": amount, "tx": receipt.tx_hash}, as_json)
+
+
+@provider.command()
+@home_option
+@json_option
+@click.argument("model_id", type=ModelId())
+@click.option("--version", type=int, default=0, help="Version of the model; by default the latest.")
+@click.option("--ask", type=Amount(), required=True, help="What you ask per unit of work.")
+@click.option("--capacity", type=click.IntRange(1, 65_535), default=16, show_default=True)
+@click.option(
+    "--max-input-bytes", type=click.IntRange(1, 255 * 128), default=16_384, show_default=True
+)
+@click.option(
+    "--window-s", type=int, default=60, show_default=True, help="Time you need to answer."
+)
+@click.option(
+    "--backend", default="onnx", show_default=True, help="Name of your backend, for people."
+)
+def offer(
+    home: Path,
+    as_json: bool,
+    model_id: bytes,
+    version: int,
+    ask: int,
+    capacity: int,
+    max_input_bytes: int,
+    window_s: int,
+    backend: str,
+) -> None:
+    """Offer to answer requests for a model. Needs the owner key of the provider."""
+    session = Session(home)
+    market = session.market(model_id, version)
+    terms = {
+        "ask": ask,
+        "capacity": capacity,
+        "inputUnits": -(-max_input_bytes // 128),
+        "minWindow": window_s,
+        "backend": backend,
+    }
+    contracts, number = session.contracts, session.provider
+    receipt = transact(
+        contracts, session.signer, "InferenceRouter", "openOffer", number, market, terms
+    )
+    market_id = contracts.read("InferenceRouter", "marketIdOf", market)
+    offer_id = contracts.read("InferenceRouter", "offerOf", number, market_id)
+    price = contracts.read("InferenceRouter", "offer", offer_id)["price"]
+    show({"offer": offer_id, "price_wei": price, "tx": receipt.tx_hash}, as_json)
+
+
+@provider.command()
+@home_option
+def run(home: Path) -> None:
+    """Answer requests until you stop it (SIGTERM or Ctrl-C: finishes the job at hand)."""
+    settings = config.load(home)
+    logs.start(settings.log_level)
+    with open_provider(settings) as running:
+        running.run()
+
+
+@provider.command()
+@home_option
+@json_option
+def status(home: Path, as_json: bool) -> None:
+    """Show jobs by state, transactions under way and jobs that were given up. Asks the chain nothing."""
+    settings = config.load(home)
+    file = settings.path(settings.paths.database)
+    if not file.is_file():
+        raise StoreUnusable(f"there is no job database {file} yet: start `lattice provider run`")
+    db = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)
+    db.row_factory = sqlite3.Row
+
+    def rows(sql: str) -> list[dict[str, Any]]:
+        return [dict(row) for row in db.execute(sql)]
+
+    cursor = rows("SELECT number, hash FROM cursor")
+    jobs = {
+        row["state"]: row["n"] for row in rows("SELECT state, COUNT(*) n FROM jobs GROUP BY state")
+    }
+    dead = rows("SELECT job_id, tries, reason FROM dead_letters ORDER BY at_ms DESC LIMIT 20")
+    waiting = rows(
+        "SELECT purpose, nonce, state FROM outbox WHERE state IN ('signed', 'sent', 'mined') ORDER BY nonce"
+    )
+    values = {
+        "provider": settings.provider.number,
+        "block": cursor[0]["number"] if cursor else None,
+        "jobs": jobs,
+        "transactions": waiting,
+        "given_up": dead,
+    }
+    if as_json:
+        show(values, True)
+        return
+    show({"provider": values["provider"], "block": values["block"], "jobs": jobs}, False)
+    show_rows(waiting, False, "no transaction is under way")
+    show_rows(dead, False, "no job was given up")
+
+
+@provider.command()
+@home_option
+@json_option
+def claim(home: Path, as_json: bool) -> None:
+    """Pay out what your offers have earned: to you, the model's owner and the protocol."""
+    session = Session(home)
+    contracts = session.contracts
+    claimed = []
+    for found in find_offers(
+        contracts,
+        provider=session.provider,
+        range_blocks=session.settings.chain.log_range_blocks,
+    ):
+        if contracts.read("InferenceRouter", "offer", found.offer_id)["earned"] > 0:
+            claimed.append(_claim(session, found, as_json))
+    show_rows(claimed, as_json, "nothing to claim")
+
+
+def _claim(session: Session, found: Offer, as_json: bool) -> dict[str, Any]:
+    contracts = session.contracts
+    amounts = contracts.read("InferenceRouter", "claim", found.offer_id, found.market)
+    transact(contracts, session.signer, "InferenceRouter", "claim", found.offer_id, found.market)
+    token = found.market["token"]
+    shown = [amount if as_json else shown_amount(amount, token) for amount in amounts]
+    return {
+        "offer": found.offer_id,
+        "to_provider": shown[0],
+        "to_model": shown[1],
+        "to_protocol": shown[2],
+    }
+
+
+def _note_number(home: Path, number: int) -> None:
+    """Write the provider's number into the settings file, where it is one line of its own."""
+    file = home / config.FILE_NAME
+    text, found = re.subn(r"(?m)^number = \d+$", f"number = {number}", file.read_text(), count=1)
+    if found:
+        file.write_text(text)
+    else:
+        say(f"put `number = {number}` under [provider] in {file}")

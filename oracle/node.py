@@ -1,0 +1,136 @@
+"""Puts the parts together for a home folder: endpoints, contracts, key, database, worker, provider."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from offchain_worker.storage.store import EmbeddedStore
+from offchain_worker.worker import Worker
+from oracle.chain.contracts import Contracts, Deployment
+from oracle.chain.listener import Listener
+from oracle.chain.outbox import Outbox
+from oracle.chain.rpc import Rpc
+from oracle.chain.store import Store
+from oracle.chain.tracker import Interest, Tracker
+from oracle.config import Settings
+from oracle.errors import ConfigError
+from oracle.keys import KeySigner, from_settings
+from oracle.services.lease import Lease
+from oracle.services.provider import Provider
+from oracle.services.serve import Compute
+
+WEI_PER_GWEI = 10**9
+
+
+def connect(settings: Settings) -> Contracts:
+    """Return the contracts that the settings name. Asks the chain nothing yet.
+
+    Raises:
+        DeploymentMismatch: the deployment record or the manifest cannot be read.
+    """
+    deployment = Deployment.read(settings.path(settings.chain.deployment))
+    rpc = Rpc(
+        settings.chain.rpc_urls,
+        deployment.chain_id,
+        deployment.genesis,
+        timeout_s=settings.chain.request_timeout_s,
+    )
+    return Contracts(rpc, deployment)
+
+
+def open_signer(settings: Settings, contracts: Contracts) -> KeySigner:
+    """Return the key that the settings name.
+
+    Raises:
+        KeyUnavailable, ConfigError: it cannot be opened.
+    """
+    return from_settings(settings, contracts.deployment.chain_id)
+
+
+def open_database(settings: Settings, contracts: Contracts) -> Store:
+    """Open the job database of this home folder.
+
+    Raises:
+        StoreUnusable: it belongs to another chain, router or provider, or cannot be opened.
+    """
+    deployment = contracts.deployment
+    identity = {
+        "chain_id": str(deployment.chain_id),
+        "genesis": deployment.genesis,
+        "router": contracts.address("InferenceRouter"),
+        "provider": str(settings.provider.number),
+    }
+    return Store(settings.path(settings.paths.database), identity)
+
+
+def open_worker(settings: Settings, contracts: Contracts, signer: KeySigner) -> Worker:
+    """Return the compute side, in this process for now."""
+    return Worker(
+        EmbeddedStore(settings.path(settings.paths.store)),
+        signer,
+        settings.path(settings.paths.cache),
+        {contracts.address("SignatureVerifier"): "signature"},
+        settings.provider.backend or None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What `wire` made."""
+
+    store: Store
+    outbox: Outbox
+    listener: Listener
+    provider: Provider
+
+
+def wire(
+    settings: Settings, contracts: Contracts, store: Store, signer: KeySigner, worker: Compute
+) -> Parts:
+    """Connect database, outbox, listener and provider with one another."""
+    outbox = Outbox(
+        store,
+        contracts,
+        signer,
+        lambda: listener.current(),  # made below: each needs the other
+        max_in_flight=settings.limits.max_in_flight,
+        max_fee_wei=int(settings.limits.max_fee_gwei * WEI_PER_GWEI),
+    )
+    interest = Interest(
+        provider=settings.provider.number,
+        requesters=frozenset(address.lower() for address in settings.keeper.requesters),
+        everything=settings.keeper.refund == "any",
+    )
+    tracker = Tracker(store, contracts, interest, outbox.cancel_job)
+    listener = Listener(
+        contracts,
+        store,
+        tracker,
+        confirmations=settings.chain.confirmations,
+        range_blocks=settings.chain.log_range_blocks,
+    )
+    provider = Provider(settings, contracts, store, outbox, worker, listener)
+    return Parts(store, outbox, listener, provider)
+
+
+@contextmanager
+def open_provider(settings: Settings) -> Iterator[Provider]:
+    """Yield the provider of a home folder, with its lease held.
+
+    Raises:
+        OracleError: a setting, key, record or database is missing or wrong, or another process runs already.
+    """
+    if settings.provider.number == 0:
+        raise ConfigError(
+            "provider.number is 0, expected the number that `lattice provider register` gave"
+        )
+    with Lease(settings.home / "provider.lock"):
+        contracts = connect(settings)
+        signer = open_signer(settings, contracts)
+        store = open_database(settings, contracts)
+        worker = open_worker(settings, contracts, signer)
+        try:
+            yield wire(settings, contracts, store, signer, worker).provider
+        finally:
+            worker.close()
+            store.close()

@@ -1,0 +1,167 @@
+"""Housekeeping that anyone may do: refunds expired jobs, settles decided ones, claims what offers have earned.
+
+Each only when it brings in more than its gas costs, or when told to do it anyway.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from offchain_worker.job import NO_ADDRESS
+from oracle.chain.contracts import Contracts
+from oracle.chain.events import to_terms
+from oracle.chain.listener import Head
+from oracle.chain.offers import find_offers
+from oracle.chain.outbox import Call, Outbox
+from oracle.chain.store import Store, StoredJob
+from oracle.errors import OutboxFull, Reverted, RpcError
+from oracle.logs import line
+from oracle.services.serve import purpose
+
+REFUND_GAS = 90_000
+SETTLE_GAS = 120_000
+CLAIM_GAS = 150_000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Duties:
+    """What a keeper does.
+
+    Args:
+        refund: Refund expired jobs of our own requests, of anybody, or none.
+        claim: Claim the earnings of our provider's offers.
+        always: Do it even when it costs more gas than it brings in.
+        every_s: How often to look, in seconds.
+    """
+
+    refund: Literal["own", "any", "none"] = "own"
+    claim: bool = True
+    always: bool = False
+    every_s: float = 60.0
+
+
+class Keeper:
+    """Queues housekeeping transactions in the outbox.
+
+    Args:
+        provider: Our number; 0 when we only ask.
+        requesters: Accounts whose requests are ours, in lower case.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        contracts: Contracts,
+        outbox: Outbox,
+        duties: Duties,
+        provider: int,
+        requesters: frozenset[str] = frozenset(),
+    ) -> None:
+        self._store = store
+        self._contracts = contracts
+        self._outbox = outbox
+        self._duties = duties
+        self._provider = provider
+        self._requesters = requesters
+        self._markets: dict[int, Mapping[str, Any]] = {}
+        self._looked_at = float("-inf")
+
+    def tick(self, head: Head) -> int:
+        """Queue what is due, at most every `every_s` seconds. Returns how many transactions were queued."""
+        now = time.monotonic()
+        if now - self._looked_at < self._duties.every_s:
+            return 0
+        self._looked_at = now
+        queued = 0
+        try:
+            queued += sum(self._refund(job) for job in self._expired(head))
+            queued += sum(self._settle(job) for job in self._store.open_on_chain())
+            if self._duties.claim and self._provider:
+                queued += sum(self._claim(offer_id) for offer_id in self._offers())
+        except (RpcError, OutboxFull) as error:
+            _log.info(line("keeper waits", reason=error))
+        return queued
+
+    def _expired(self, head: Head) -> list[StoredJob]:
+        """Jobs to refund. Our own clock only says when to ask: the simulated next block decides."""
+        if self._duties.refund == "none":
+            return []
+        jobs = self._store.open_on_chain(before_s=max(head.time_s, int(time.time())))
+        return [
+            job
+            for job in jobs
+            if job.status in ("assigned", "open")
+            and (self._duties.refund == "any" or job.job.requester.lower() in self._requesters)
+        ]
+
+    def _refund(self, job: StoredJob) -> bool:
+        ours = job.job.requester.lower() in self._requesters
+        worth_wei = job.job.price if ours and job.job.token == NO_ADDRESS else 0
+        told = self._duties.always or self._duties.refund == "any"
+        if not told and not self._pays(worth_wei, REFUND_GAS):
+            return False
+        return self._queue(
+            Call(
+                purpose("refund", job.job),
+                "InferenceRouter",
+                "refund",
+                (job.job_id, to_terms(job.job)),
+                job.job_id,
+            )
+        )
+
+    def _settle(self, job: StoredJob) -> bool:
+        if job.status != "answered" or not self._provider or job.provider != self._provider:
+            return False
+        if not self._duties.always and not self._pays(
+            job.job.price, SETTLE_GAS + job.job.callback_gas
+        ):
+            return False
+        arguments = (job.job_id, to_terms(job.job), job.units, job.output)
+        return self._queue(
+            Call(purpose("settle", job.job), "InferenceRouter", "settle", arguments, job.job_id)
+        )
+
+    def _offers(self) -> list[int]:
+        """Our offers that jobs came in through, their markets looked up once."""
+        rows = self._store.read(
+            "SELECT DISTINCT json_extract(job, '$.offer_id') AS id FROM jobs WHERE provider = ?",
+            (self._provider,),
+        )
+        ids = [row["id"] for row in rows]
+        if any(offer_id not in self._markets for offer_id in ids):
+            found = find_offers(self._contracts, provider=self._provider)
+            self._markets = {offer.offer_id: offer.market for offer in found}
+        return [offer_id for offer_id in ids if offer_id in self._markets]
+
+    def _claim(self, offer_id: int) -> bool:
+        market = self._markets[offer_id]
+        earned = self._contracts.read("InferenceRouter", "offer", offer_id)["earned"]
+        native = market["token"] == NO_ADDRESS
+        if earned == 0 or not (self._duties.always or (native and self._pays(earned, CLAIM_GAS))):
+            return False
+        name = f"claim:{self._contracts.address('InferenceRouter')}:{offer_id}"
+        round_number = len(
+            self._store.read(
+                "SELECT 1 FROM outbox WHERE purpose LIKE ? AND state = 'final'", (f"{name}:%",)
+            )
+        )
+        call = Call(f"{name}:{round_number}", "InferenceRouter", "claim", (offer_id, market))
+        return self._queue(call)
+
+    def _pays(self, worth_wei: int, gas: int) -> bool:
+        return worth_wei > gas * self._outbox.gas_price_wei()
+
+    def _queue(self, call: Call) -> bool:
+        try:
+            queued = self._outbox.add(call)
+        except Reverted as error:  # too early, or somebody else was first
+            _log.debug(line("keeper", purpose=call.purpose, reason=error))
+            return False
+        if queued:
+            _log.info(line("keeper", purpose=call.purpose))
+        return queued

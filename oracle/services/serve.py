@@ -1,0 +1,201 @@
+"""One request's life on our side, on one screen: `advance`.
+
+What the submitter and the listener find out later comes back through `conclude`.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Protocol
+
+from offchain_worker.commitment import payload_hash
+from offchain_worker.errors import WorkerError
+from offchain_worker.job import Inference, Job, Result
+from oracle.chain.events import to_terms
+from oracle.chain.outbox import Call, Outbox
+from oracle.chain.reverts import meaning_of
+from oracle.chain.store import Store, StoredJob
+from oracle.chain.submitter import Outcome
+from oracle.errors import OracleError, OutboxFull, Reverted, RpcError
+from oracle.faults import crash_point
+from oracle.logs import line
+from oracle.policy import Policy
+
+LONGEST_WAIT_S = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+class Compute(Protocol):
+    """What runs and proves jobs; `offchain_worker.worker.Worker` is one."""
+
+    def infer(self, job: Job) -> Inference:
+        """Run the model on the job's input."""
+        ...
+
+    def prove(self, job: Job, inference: Inference) -> Result:
+        """Make the proofs that the job's policy asks for."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a job meets on its way.
+
+    Args:
+        max_tries: How often a job may fail before it is given up.
+    """
+
+    store: Store
+    policy: Policy
+    worker: Compute
+    outbox: Outbox
+    max_tries: int = 5
+
+
+def advance(job: StoredJob, service: Service) -> None:
+    """Take one job one step further from whatever state it was left in. Safe to call again after a crash at any line.
+
+    States: seen → inferred → queued → broadcast → mined → final, or declined, lost, dead (with the reason). Nothing is
+    committed here: inference and signed transaction become durable together, before anything is sent.
+
+    Raises:
+        WorkerError, OracleError: only those that say "stop"; the job stays where it is.
+    """
+    try:
+        match job.state:
+            case "seen":
+                if reason := service.policy.refuse(job.job):  # what the offer could not exclude
+                    return give_back(job, reason, service)
+                crash_point("stored")
+                inference = service.worker.infer(job.job)
+                crash_point("inferred")
+                service.store.save_inference(job.job_id, inference)
+                answer(job, inference, service)
+            case "inferred" if job.inference is not None:
+                answer(job, job.inference, service)
+            case _:
+                pass  # the submitter and the listener move it on
+    except Reverted as error:
+        refused_by_contract(job, error, service)
+    except (WorkerError, OracleError) as error:
+        failed(job, error, service)
+    except OSError:  # the disk or the memory of this machine: for a person, not for another try
+        raise
+    except Exception as error:  # a mistake in a backend must not end the worker
+        _log.exception(line("worker failed", job=job.job_id))
+        try_later(job, f"the worker failed: {type(error).__name__}: {error}", service, counts=True)
+
+
+def answer(job: StoredJob, inference: Inference, service: Service) -> None:
+    """Prove and queue an inference; the submitter sends it."""
+    if payload_hash(inference.output) != inference.output_hash:
+        service.store.save_inference(job.job_id, None)
+        return try_later(job, "stored output does not match its hash", service, counts=True)
+    service.outbox.require_room()
+    result = service.worker.prove(job.job, inference)
+    call = Call(
+        purpose=purpose("answer", job.job),
+        contract="InferenceRouter",
+        function="answer",
+        arguments=(job.job_id, to_terms(job.job), result.units, result.output, list(result.proofs)),
+        job_id=job.job_id,
+        deadline_s=job.job.deadline_s,
+    )
+    service.outbox.add(call)
+    service.store.move(job.job_id, "queued")
+
+
+def give_back(job: StoredJob, reason: str, service: Service) -> None:
+    """Decline a job while that is possible; else bury it, and it is refunded after its deadline."""
+    call = Call(
+        purpose=purpose("decline", job.job),
+        contract="InferenceRouter",
+        function="decline",
+        arguments=(job.job_id, to_terms(job.job)),
+        job_id=job.job_id,
+        deadline_s=job.job.exclusive_until_s,
+    )
+    try:
+        service.outbox.add(call)
+    except Reverted as error:
+        service.store.bury(
+            job.job_id, job.tries, f"{reason}; it could not be declined either: {error}"
+        )
+        _log.error(line("job", job=job.job_id, state="dead", reason=reason))
+        return
+    except (RpcError, OutboxFull) as error:
+        return service.store.postpone(
+            job.job_id, f"{reason}; cannot decline yet: {error}", job.tries, 0.5
+        )
+    service.store.move(job.job_id, "declined", reason)
+    _log.warning(line("job", job=job.job_id, state="declined", reason=reason))
+
+
+def refused_by_contract(job: StoredJob, error: Reverted, service: Service) -> None:
+    """The contract would refuse the answer: the table of errors says what that means."""
+    match meaning_of(error.name).verdict:
+        case "retry":
+            try_later(job, str(error), service, counts=True)
+        case "skip":
+            service.store.move(job.job_id, "lost", str(error))
+            _log.warning(line("job", job=job.job_id, state="lost", reason=error))
+        case "stop":
+            raise error
+
+
+def failed(job: StoredJob, error: WorkerError | OracleError, service: Service) -> None:
+    """Do what the error says: retry later, refuse the job, or stop."""
+    match error.action:
+        case "retry" if isinstance(error, OutboxFull):
+            pass  # there will be room when the next block is mined
+        case "retry":
+            try_later(job, str(error), service, counts=not isinstance(error, RpcError))
+        case "refuse":
+            give_back(job, str(error), service)
+        case "stop":
+            raise error
+
+
+def try_later(job: StoredJob, reason: str, service: Service, *, counts: bool) -> None:
+    """Leave a job for later; if this `counts`, at most `max_tries` times."""
+    tries = job.tries + counts
+    if tries >= service.max_tries:
+        return give_back(job, f"gave up after {tries} tries: {reason}", service)
+    wait_s = min(0.5 * 2**tries, LONGEST_WAIT_S) if counts else 0.5
+    service.store.postpone(job.job_id, reason, tries, wait_s)
+    _log.warning(
+        line("job", job=job.job_id, state=job.state, tries=tries, retry_in_s=wait_s, reason=reason)
+    )
+
+
+def conclude(outcome: Outcome, service: Service) -> None:
+    """Bring a job up to date with what became of its transaction. What succeeded is the listener's to report."""
+    row = outcome.row
+    if outcome.kind == "final" or row.job_id is None:
+        return
+    job = service.store.job(row.job_id)
+    if job is None:
+        return
+    if row.purpose.startswith("decline:"):
+        if job.state == "declined" and job.status == "assigned":
+            service.store.bury(job.job_id, job.tries, f"{job.reason}; the decline was not accepted")
+    elif job.state in ("queued", "broadcast") and not row.cancel:
+        service.store.move(job.job_id, "inferred", "its transaction was not accepted")
+        if outcome.kind == "reverted":
+            _after_revert(job, outcome.reverted, service)
+    elif job.state in ("queued", "broadcast") and not service.outbox.has(row.purpose):
+        service.store.move(
+            job.job_id, "lost", "too late: its transaction was withdrawn after the deadline"
+        )
+
+
+def _after_revert(job: StoredJob, reverted: Reverted | None, service: Service) -> None:
+    if reverted is None:  # it would succeed now: out of gas, or the state has changed
+        try_later(job, "its transaction failed, and would succeed now", service, counts=True)
+    else:
+        refused_by_contract(job, reverted, service)
+
+
+def purpose(word: str, job: Job) -> str:
+    """Return the name under which the outbox knows a transaction: at most one for each."""
+    return f"{word}:{job.chain_id}:{job.router}:{job.job_id}"

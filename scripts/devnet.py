@@ -1,0 +1,28 @@
+"""`ape run devnet`: keeps a local chain with Lattice deployed open until Ctrl-C."""
+
+import contextlib
+import signal
+
+import click
+from ape import accounts, networks
+
+from scripts._support.deployment import DEFAULT_FEE_BPS, ROOT, deploy, record_path
+from scripts._support.devnet import Anvil
+
+HOME = ROOT / ".lattice" / "devnet"
+
+
+@click.command()
+def cli() -> None:
+    """Keep a local chain with Lattice deployed open until Ctrl-C."""
+    HOME.mkdir(parents=True, exist_ok=True)
+    with (
+        Anvil(HOME / "anvil.log") as anvil,
+        networks.parse_network_choice(anvil.url),
+    ):
+        sender = accounts.test_accounts[0]
+        path = record_path(anvil.chain_id, HOME)
+        deploy(sender, sender.address, DEFAULT_FEE_BPS, path, click.echo)
+        click.echo(f"chain: {anvil.url}\nrecord: {path}\nCtrl-C ends it")
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()

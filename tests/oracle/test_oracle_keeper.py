@@ -1,0 +1,105 @@
+"""Keeper: refunds, claims, and leaves alone what costs more than it brings in.
+
+tick
+├── when a refund costs more gas than it brings back
+│   └── it is left, unless told to
+├── when a job of somebody else ran out
+│   └── it is left, unless told to refund any
+├── when earnings are below the gas of claiming them
+│   └── they are left, unless told to
+└── when it is worth it
+    └── it is done once
+"""
+
+import pytest
+from live_chain import ASSIGNED, ETHER, PRICE, REFUNDED
+
+
+def expired(node, market, chain):
+    """A job that nobody answered until its deadline."""
+    job_id = market.request(window_s=650)
+    node.parts.listener.tick()
+    node.parts.store.move(job_id, "dead", "for the test")
+    chain("evm_increaseTime", 700)
+    chain.mine()
+    return job_id
+
+
+def keep(node):
+    node.parts.provider._keeper._looked_at = float("-inf")
+    node.tick()
+
+
+def gas_costs(chain, wei):
+    """Let the next block's base fee be `wei`, and the one after too, nearly."""
+    chain("anvil_setNextBlockBaseFeePerGas", hex(wei))
+    chain.mine()
+
+
+@pytest.mark.parametrize(("always", "state"), [(False, ASSIGNED), (True, REFUNDED)])
+def test_tick__when_a_refund_costs_more_than_it_brings__is_left_unless_told(
+    always, state, provider, market, chain
+):
+    provider.open(**{"keeper.requesters": [market.requester], "keeper.always": always})
+    job_id = expired(provider, market, chain)
+    gas_costs(chain, 20 * 10**9)
+
+    keep(provider)
+
+    assert market.state(job_id) == state
+
+
+@pytest.mark.parametrize(
+    ("which", "state"), [("own", ASSIGNED), ("any", REFUNDED), ("none", ASSIGNED)]
+)
+def test_tick__when_the_job_is_somebody_elses__is_left_unless_told(
+    which, state, provider, market, chain
+):
+    provider.open(**{"keeper.refund": which})
+    job_id = expired(provider, market, chain)
+
+    keep(provider)
+
+    assert market.state(job_id) == state
+
+
+def test_tick__refunds_own_requests_once(provider, market, chain):
+    provider.open(**{"keeper.requesters": [market.requester.lower()]})
+    job_id = expired(provider, market, chain)
+
+    for _ in range(3):
+        keep(provider)
+
+    assert market.state(job_id) == REFUNDED
+    assert [word for word, _, _ in provider.rows()] == ["refund"]
+
+
+@pytest.mark.parametrize(("always", "left"), [(False, PRICE), (True, 0)])
+def test_tick__when_earnings_are_below_the_gas__leaves_them_unless_told(
+    always, left, provider, market, chain
+):
+    provider.open(**{"keeper.claim": True, "keeper.always": always})
+    market.request()
+    provider.tick(2)
+    gas_costs(chain, 20 * 10**9)
+
+    keep(provider)
+
+    assert chain.read("InferenceRouter", "offer", provider.offer)["earned"] == left
+
+
+def test_tick__claims_what_is_worth_it_each_time(provider, market, chain):
+    gas_costs(chain, 10**9)
+    provider.open(**{"keeper.claim": True})
+    for _ in range(2):
+        market.request()
+        provider.tick(2)
+        gas_costs(chain, 10**9)
+        for _ in range(4):
+            keep(provider)
+            chain.mine()
+
+    assert chain.read("InferenceRouter", "offer", provider.offer)["earned"] == 0
+    assert [word for word, _, _ in provider.rows()] == ["answer", "claim", "answer", "claim"]
+    assert chain.read("Vault", "free", chain.accounts[3], "0x" + "00" * 20) > PRICE
+    assert chain.read("Vault", "free", chain.accounts[3], "0x" + "00" * 20) < ETHER

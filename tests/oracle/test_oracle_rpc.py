@@ -1,0 +1,214 @@
+"""Rpc: endpoints that are down, slow, wrong or angry. The endpoint is a small server of our own.
+
+call
+├── when nothing listens
+│   └── RpcUnreachable, naming the host only
+├── when the reply takes too long
+│   └── RpcUnreachable
+├── when the endpoint answers 429
+│   └── RpcRateLimited after all tries
+├── when the first endpoint fails
+│   └── the second is asked
+├── when the chain id or the first block is another
+│   ├── WrongChain with both
+│   └── another endpoint with the right chain is used
+├── when the call reverts
+│   └── RawRevert with its data
+├── when the endpoint refuses
+│   └── RpcRefused with code and text
+└── when it fails once
+    └── it is asked again
+"""
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from oracle.chain.history import read_logs
+from oracle.chain.rpc import Rpc
+from oracle.errors import RawRevert, RpcRateLimited, RpcRefused, RpcUnreachable, WrongChain
+
+GENESIS = "0x" + "11" * 32
+
+
+class Server:
+    """Answers each JSON-RPC call with what `reply(method, params)` returns: (HTTP status, JSON)."""
+
+    def __init__(self, reply=None):
+        self.calls = []
+        self.reply = reply or (lambda method, params: (200, {"result": "0x1"}))
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                outer.calls.append(body["method"])
+                status, answer = outer.answer(body["method"], body["params"])
+                data = json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *args):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
+
+    def answer(self, method, params):
+        return self.reply(method, params)
+
+
+@pytest.fixture
+def serve():
+    servers = []
+
+    def start(reply=None):
+        servers.append(Server(reply))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.http.shutdown()
+        server.http.server_close()
+
+
+def chain(chain_id, genesis=GENESIS):
+    def reply(method, params):
+        result = {"eth_chainId": hex(chain_id), "eth_getBlockByNumber": {"hash": genesis}}
+        return 200, {"result": result.get(method, "0x7")}
+
+    return reply
+
+
+def test_call__when_nothing_listens__says_so_without_the_path():
+    rpc = Rpc(["http://127.0.0.1:9/v3/secret"], tries=1)
+
+    with pytest.raises(
+        RpcUnreachable, match=r"^http://127.0.0.1:9 does not answer: connection"
+    ) as caught:
+        rpc.call("eth_blockNumber")
+
+    assert "secret" not in str(caught.value)
+
+
+def test_call__when_the_reply_takes_too_long__gives_up(serve):
+    server = serve(lambda method, params: (time.sleep(0.5), (200, {"result": 1}))[1])
+
+    with pytest.raises(RpcUnreachable, match="no reply in time"):
+        Rpc([server.url], timeout_s=0.1, tries=1).call("eth_blockNumber")
+
+
+def test_call__when_told_to_slow_down__raises_rate_limited(serve):
+    server = serve(lambda method, params: (429, {}))
+
+    with pytest.raises(RpcRateLimited, match="429"):
+        Rpc([server.url], tries=2).call("eth_blockNumber")
+
+    assert len(server.calls) == 2
+
+
+def test_call__when_the_reply_is_no_json_rpc__raises_unreachable(serve):
+    server = serve(lambda method, params: (502, ["bad gateway"]))
+
+    with pytest.raises(RpcUnreachable, match="HTTP 502, but not JSON-RPC"):
+        Rpc([server.url], tries=1).call("eth_blockNumber")
+
+
+def test_call__when_the_first_endpoint_fails__asks_the_second(serve):
+    rpc = Rpc(["http://127.0.0.1:9", serve().url], tries=1)
+
+    assert rpc.call("eth_blockNumber") == "0x1"
+
+
+def test_call__when_the_chain_is_another__names_both(serve):
+    server = serve(chain(5))
+
+    with pytest.raises(WrongChain, match="serves chain 5, expected chain 31337"):
+        Rpc([server.url], 31337, GENESIS, tries=1).call("eth_blockNumber")
+
+
+def test_call__when_the_first_block_is_another__names_both(serve):
+    server = serve(chain(31337, "0x" + "22" * 32))
+
+    with pytest.raises(WrongChain, match=f"its first block is 0x2222.*expected {GENESIS}"):
+        Rpc([server.url], 31337, GENESIS, tries=1).call("eth_blockNumber")
+
+
+def test_call__when_one_endpoint_serves_another_chain__uses_the_other(serve):
+    wrong, right = serve(chain(5)), serve(chain(31337))
+    rpc = Rpc([wrong.url, right.url], 31337, GENESIS, tries=1)
+
+    assert [rpc.call("eth_blockNumber") for _ in range(3)] == ["0x7"] * 3
+    assert wrong.calls == ["eth_chainId"]
+
+
+def test_call__when_the_node_was_replaced_behind_the_url__notices(serve):
+    server = serve(chain(31337))
+    rpc = Rpc([server.url], 31337, GENESIS, tries=2)
+    rpc.call("eth_blockNumber")
+    replies = iter([(502, []), *[chain(31337, "0x" + "22" * 32)] * 9])
+    server.reply = lambda method, params: (
+        reply(method, params) if callable(reply := next(replies)) else reply
+    )
+
+    with pytest.raises(WrongChain):
+        rpc.call("eth_blockNumber")
+
+
+def test_call__when_it_reverts__carries_the_data(serve):
+    error = {"code": 3, "message": "execution reverted", "data": "0x12345678"}
+    server = serve(lambda method, params: (200, {"error": error}))
+
+    with pytest.raises(RawRevert) as caught:
+        Rpc([server.url]).call("eth_call")
+
+    assert caught.value.data == bytes.fromhex("12345678")
+    assert len(server.calls) == 1
+
+
+def test_call__when_refused__says_why(serve):
+    error = {"code": -32000, "message": "insufficient funds"}
+    server = serve(lambda method, params: (200, {"error": error}))
+
+    with pytest.raises(
+        RpcRefused, match=r"eth_call was refused: insufficient funds \(code -32000\)"
+    ):
+        Rpc([server.url]).call("eth_call")
+
+
+def test_call__when_it_fails_once__asks_again(serve):
+    replies = iter([(503, []), (200, {"result": "0x2"})])
+    server = serve(lambda method, params: next(replies))
+
+    assert Rpc([server.url], tries=2).call("eth_blockNumber") == "0x2"
+
+
+def test_read_logs__when_ranges_are_refused__halves_and_skips_none(serve):
+    def reply(method, params):
+        first, last = int(params[0]["fromBlock"], 16), int(params[0]["toBlock"], 16)
+        if last - first >= 30:
+            return 200, {
+                "error": {"code": -32005, "message": "query returned more than 10000 results"}
+            }
+        return 200, {"result": [{"blockNumber": hex(n)} for n in range(first, last + 1)]}
+
+    server = serve(reply)
+    ranges = list(read_logs(Rpc([server.url]), "0x0", [None], 5, 250, 100))
+
+    assert [int(log["blockNumber"], 16) for _, logs in ranges for log in logs] == list(
+        range(5, 251)
+    )
+    assert ranges[-1][0] == 250
+
+
+def test_read_logs__when_one_block_is_refused__raises(serve):
+    server = serve(lambda method, params: (200, {"error": {"code": -32000, "message": "no"}}))
+
+    with pytest.raises(RpcRefused):
+        list(read_logs(Rpc([server.url]), "0x0", [None], 1, 8, 8))
