@@ -38,7 +38,8 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
 
     /* STORAGE */
 
-    mapping(uint256 jobId => JobCell) private _jobs;
+    /// @dev What is committed to of every open job, and of the latest final ones. See {JobCellLib} for where a job's cell is.
+    mapping(uint256 place => JobCell) private _cells;
     uint256 private _lastJobId;
 
     constructor(
@@ -58,12 +59,12 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         require(asked.units > 0, RouterUnitsOutOfRange(0, type(uint32).max));
         require(asked.callbackGas <= MAX_CALLBACK_GAS, RouterCallbackGasTooHigh(asked.callbackGas, MAX_CALLBACK_GAS));
         jobId = ++_lastJobId;
-        uint32 offerId = _choose(asked, jobId);
-        Offer storage chosen = _offers[offerId];
+        (uint32 offerId, Offer memory chosen) = _choose(asked, jobId);
         uint256 price = uint256(chosen.price) * asked.units;
         require(price <= asked.maxPrice, RouterFeeTooLow(asked.maxPrice, price));
 
         chosen.load += 1;
+        _save(offerId, chosen);
         Job memory job = Job({
             modelId: market.modelId,
             version: market.version,
@@ -82,13 +83,13 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
             secondVerifier: market.secondVerifier,
             resolution: market.resolution
         });
-        _jobs[jobId] = JobCellLib.pack(JobHash.hashJob(jobId, job), JobState.Assigned);
+        _store(_newPlace(jobId), jobId, JobHash.hashJob(jobId, job), JobState.Assigned);
         _lock(market.token, price);
         emit InferenceRequested(jobId, job.provider, msg.sender, job, asked.input);
     }
 
     /// @dev The offer that gets the job: the named one, or the better of two drawn. Reverts if it does not fit.
-    function _choose(Request calldata asked, uint256 seed) private view returns (uint32 offerId) {
+    function _choose(Request calldata asked, uint256 seed) private view returns (uint32 offerId, Offer memory o) {
         bytes32 marketId = marketIdOf(asked.market);
         uint256 length = asked.input.length;
         require(
@@ -96,14 +97,14 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
             RouterDeadlineOutOfRange(asked.deadline, block.timestamp + SHORTEST_WINDOW, block.timestamp + MAX_WINDOW)
         );
         uint256 window = asked.deadline - block.timestamp;
-        offerId = asked.offerId;
-        if (offerId == 0) {
-            offerId = _draw(marketId, seed, length, window);
+        if (asked.offerId == 0) {
+            (offerId, o) = _draw(marketId, seed, length, window);
             require(offerId != 0, RouterMarketEmpty(marketId));
         } else {
+            offerId = asked.offerId;
             _requireMarket(offerId, marketId);
+            o = _load(offerId);
         }
-        Offer memory o = _offers[offerId];
         uint256 maxInput = uint256(o.inputUnits) * INPUT_UNIT;
         require(length > 0, RouterInputLength(length, maxInput));
         require(_fits(o, length, window), RouterNoOfferFits(offerId, o.load, o.capacity, maxInput, o.minWindow));
@@ -119,7 +120,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         bytes calldata output,
         bytes[] calldata proofs
     ) external {
-        bytes32 hash = _requireJob(jobId, job, JobState.Assigned);
+        (bytes32 hash, uint256 place) = _requireJob(jobId, job, JobState.Assigned);
         address operator = _requireOperator(job.provider);
         require(block.timestamp <= job.deadline, RouterTooLate(block.timestamp, job.deadline));
         require(units > 0 && units <= job.units, RouterUnitsOutOfRange(units, job.units));
@@ -128,13 +129,15 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         _verify(job, statement, proofs);
 
         bytes32 outcome = JobHash.hashOutcome(hash, units, statement.outputHash);
-        _unload(job.offerId);
         emit InferenceAnswered(jobId, job.provider, units, output);
         if (job.bond > 0) VAULT.release(operator, job.token, job.bond);
         if (job.resolution == address(0)) {
-            _settle(jobId, job, units, output, outcome);
+            _settle(jobId, place, job, units, output, outcome, true);
         } else {
-            _jobs[jobId] = JobCellLib.pack(outcome, JobState.Answered);
+            Offer memory o = _load(job.offerId);
+            o.load -= 1;
+            _save(job.offerId, o);
+            _store(place, jobId, outcome, JobState.Answered);
             IResolution(job.resolution).onAnswer(statement, proofs[proofs.length - 1]);
         }
     }
@@ -179,24 +182,23 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
 
     /// @inheritdoc IInferenceRouter
     function decline(uint256 jobId, Job calldata job) external {
-        _requireJob(jobId, job, JobState.Assigned);
+        (, uint256 place) = _requireJob(jobId, job, JobState.Assigned);
         _requireOperator(job.provider);
         require(block.timestamp <= job.exclusiveUntil, RouterTooLate(block.timestamp, job.exclusiveUntil));
-        _unload(job.offerId);
-        _blame(job.offerId);
+        _update(job.offerId, true, false, 0);
         Job memory next = job;
         next.provider = 0;
         next.bond = 0;
         next.exclusiveUntil = uint40(block.timestamp);
-        _jobs[jobId] = JobCellLib.pack(JobHash.hashJob(jobId, next), JobState.Open);
+        _store(place, jobId, JobHash.hashJob(jobId, next), JobState.Open);
         if (job.bond > 0) VAULT.release(job.requester, job.token, job.bond);
         emit InferenceDeclined(jobId, job.provider, next);
     }
 
     /// @inheritdoc IInferenceRouter
     function take(uint256 jobId, Job calldata job, uint32 offerId) external payable {
-        JobState before = _requireWaiting(jobId, job);
-        Offer storage o = _known(offerId);
+        (JobState before, uint256 place) = _requireWaiting(jobId, job);
+        Offer memory o = _known(offerId);
         _requireOperator(o.provider);
         require(o.provider != job.provider, RouterAlreadyAssigned(job.provider));
         _requireMarket(offerId, _marketIdOf(job.offerId));
@@ -211,17 +213,17 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
                 block.timestamp > job.exclusiveUntil,
                 RouterTooEarly(block.timestamp, uint256(job.exclusiveUntil) + 1)
             );
-            _unload(job.offerId);
-            _blame(job.offerId);
+            _update(job.offerId, true, false, 0);
         }
         o.load += 1;
+        _save(offerId, o);
         Job memory next = job;
         next.offerId = offerId;
         next.provider = o.provider;
         next.price = uint96(price); // at most job.price
         next.bond = uint96(bond); // a tenth of the price
         next.exclusiveUntil = uint40(block.timestamp + o.minWindow);
-        _jobs[jobId] = JobCellLib.pack(JobHash.hashJob(jobId, next), JobState.Assigned);
+        _store(place, jobId, JobHash.hashJob(jobId, next), JobState.Assigned);
         _lock(job.token, bond);
         VAULT.release(job.requester, job.token, job.price - price + job.bond);
         emit InferenceTaken(jobId, next.provider, job.provider, next);
@@ -231,45 +233,52 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
 
     /// @inheritdoc IInferenceRouter
     function refund(uint256 jobId, Job calldata job) external {
-        JobState before = _requireWaiting(jobId, job);
+        (JobState before, uint256 place) = _requireWaiting(jobId, job);
         require(block.timestamp > job.deadline, RouterTooEarly(block.timestamp, uint256(job.deadline) + 1));
         if (before == JobState.Assigned) {
-            _unload(job.offerId);
-            _blame(job.offerId);
+            _update(job.offerId, true, false, 0);
         }
-        _refund(jobId, job, uint256(job.price) + job.bond);
+        _refund(jobId, place, job, uint256(job.price) + job.bond);
     }
 
     /// @inheritdoc IInferenceRouter
     function settle(uint256 jobId, Job calldata job, uint32 units, bytes calldata output) external {
-        bytes32 outcome = _requireOutcome(jobId, job, units, output, JobState.Answered);
+        (bytes32 outcome, uint256 place) = _requireOutcome(jobId, job, units, output, JobState.Answered);
         IResolution.Outcome decided = IResolution(job.resolution).outcome(jobId);
         if (decided == IResolution.Outcome.Pending) {
             revert RouterNotFinal(jobId, IResolution(job.resolution).finalAt(jobId));
         }
         if (decided == IResolution.Outcome.Upheld) {
-            _settle(jobId, job, units, output, outcome);
+            _settle(jobId, place, job, units, output, outcome, false);
         } else {
-            _blame(job.offerId);
-            _refund(jobId, job, job.price);
+            _update(job.offerId, false, false, 0);
+            _refund(jobId, place, job, job.price);
         }
     }
 
     /// @inheritdoc IInferenceRouter
     function redeliver(uint256 jobId, Job calldata job, uint32 units, bytes calldata output) external {
-        bytes32 outcome = _requireOutcome(jobId, job, units, output, JobState.SettledUndelivered);
+        (bytes32 outcome, uint256 place) = _requireOutcome(jobId, job, units, output, JobState.SettledUndelivered);
         require(msg.sender == job.requester, RouterNotRequester(msg.sender, job.requester));
-        _jobs[jobId] = JobCellLib.pack(outcome, JobState.Settled);
+        _store(place, jobId, outcome, JobState.Settled);
         emit InferenceRedelivered(jobId);
         bool delivered = ExactCall.exactCall(job.requester, gasleft(), _callback(jobId, output));
         require(delivered, RouterCallbackFailed(jobId));
     }
 
     /// @dev Pays the offer, frees what is left of the escrow, and calls the consumer back, in this order.
-    function _settle(uint256 jobId, Job calldata job, uint32 units, bytes calldata output, bytes32 outcome) private {
+    function _settle(
+        uint256 jobId,
+        uint256 place,
+        Job calldata job,
+        uint32 units,
+        bytes calldata output,
+        bytes32 outcome,
+        bool unload
+    ) private {
         uint256 paid = (uint256(job.price) / job.units) * units; // price is a multiple of units
-        _jobs[jobId] = JobCellLib.pack(outcome, JobState.Settled);
-        _reward(job.offerId, paid);
+        _store(place, jobId, outcome, JobState.Settled);
+        _update(job.offerId, unload, true, paid);
         if (paid < job.price) VAULT.release(job.requester, job.token, job.price - paid);
 
         bool delivered = true;
@@ -278,13 +287,13 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
             bytes memory data = _callback(jobId, output);
             require(gasleft() >= required, RouterCallbackGasTooLow(gasleft(), required));
             delivered = ExactCall.exactCall(job.requester, job.callbackGas, data);
-            if (!delivered) _jobs[jobId] = JobCellLib.pack(outcome, JobState.SettledUndelivered);
+            if (!delivered) _store(place, jobId, outcome, JobState.SettledUndelivered);
         }
         emit InferenceSettled(jobId, job.provider, paid, delivered);
     }
 
-    function _refund(uint256 jobId, Job calldata job, uint256 amount) private {
-        _jobs[jobId] = JobCellLib.pack(0, JobState.Refunded);
+    function _refund(uint256 jobId, uint256 place, Job calldata job, uint256 amount) private {
+        _store(place, jobId, 0, JobState.Refunded);
         VAULT.release(job.requester, job.token, amount);
         emit InferenceRefunded(jobId, job.requester, amount);
     }
@@ -293,12 +302,15 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
 
     /// @inheritdoc IInferenceRouter
     function stateOf(uint256 jobId) external view returns (JobState) {
-        return _jobs[jobId].state();
+        (, JobCell cell) = _find(jobId);
+        JobState state = cell.state();
+        return state == JobState.None && jobId != 0 && jobId <= _lastJobId ? JobState.Archived : state;
     }
 
     /// @inheritdoc IInferenceRouter
     function commitmentOf(uint256 jobId) external view returns (bytes32) {
-        return JobCell.unwrap(_jobs[jobId]);
+        (, JobCell cell) = _find(jobId);
+        return JobCell.unwrap(cell);
     }
 
     /// @inheritdoc IInferenceRouter
@@ -308,10 +320,11 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         uint32 units,
         bytes calldata output
     ) external view returns (bool) {
-        JobState state = _jobs[jobId].state();
+        (, JobCell cell) = _find(jobId);
+        JobState state = cell.state();
         return
             (state == JobState.Settled || state == JobState.SettledUndelivered) &&
-            _jobs[jobId].matches(_outcome(jobId, job, units, output));
+            cell.matches(_outcome(jobId, job, units, output));
     }
 
     /// @inheritdoc IInferenceRouter
@@ -321,7 +334,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
 
     /// @inheritdoc IInferenceRouter
     function jobHash(uint256 jobId, Job calldata job) external pure returns (bytes32) {
-        return JobHash.hashJob(jobId, job);
+        return JobHash.hashJobCalldata(jobId, job);
     }
 
     /// @inheritdoc IInferenceRouter
@@ -346,17 +359,49 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         }
     }
 
-    function _requireJob(uint256 jobId, Job calldata job, JobState state) private view returns (bytes32 hash) {
-        JobCell cell = _jobs[jobId];
-        hash = JobHash.hashJob(jobId, job);
+    /// @dev Where the job's cell is, and the cell; an empty one when the job is unknown or archived.
+    function _find(uint256 jobId) private view returns (uint256 place, JobCell cell) {
+        place = JobCellLib.place(jobId);
+        cell = _cells[place];
+        if (!cell.belongsTo(jobId)) {
+            place = JobCellLib.ownPlace(jobId);
+            cell = _cells[place];
+        }
+    }
+
+    /// @dev Where to put a new job: its place in the ring when that is empty or its job is over and done with.
+    function _newPlace(uint256 jobId) private view returns (uint256 place) {
+        place = JobCellLib.place(jobId);
+        JobState state = _cells[place].state();
+        if (state != JobState.None && state != JobState.Settled && state != JobState.Refunded) {
+            place = JobCellLib.ownPlace(jobId);
+        }
+    }
+
+    function _store(uint256 place, uint256 jobId, bytes32 commitment, JobState state) private {
+        _cells[place] = JobCellLib.pack(jobId, commitment, state);
+    }
+
+    function _requireJob(
+        uint256 jobId,
+        Job calldata job,
+        JobState state
+    ) private view returns (bytes32 hash, uint256 place) {
+        JobCell cell;
+        (place, cell) = _find(jobId);
+        hash = JobHash.hashJobCalldata(jobId, job);
         require(cell.state() == state && cell.matches(hash), RouterJobMismatch(jobId, cell.state()));
     }
 
     /// @dev The job is Assigned or Open: nobody has answered it.
-    function _requireWaiting(uint256 jobId, Job calldata job) private view returns (JobState state) {
-        state = _jobs[jobId].state();
-        require(state == JobState.Assigned || state == JobState.Open, RouterJobMismatch(jobId, state));
-        _requireJob(jobId, job, state);
+    function _requireWaiting(uint256 jobId, Job calldata job) private view returns (JobState state, uint256 place) {
+        JobCell cell;
+        (place, cell) = _find(jobId);
+        state = cell.state();
+        require(
+            (state == JobState.Assigned || state == JobState.Open) && cell.matches(JobHash.hashJobCalldata(jobId, job)),
+            RouterJobMismatch(jobId, state)
+        );
     }
 
     function _requireOutcome(
@@ -365,8 +410,9 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         uint32 units,
         bytes calldata output,
         JobState state
-    ) private view returns (bytes32 outcome) {
-        JobCell cell = _jobs[jobId];
+    ) private view returns (bytes32 outcome, uint256 place) {
+        JobCell cell;
+        (place, cell) = _find(jobId);
         outcome = _outcome(jobId, job, units, output);
         require(cell.state() == state && cell.matches(outcome), RouterJobMismatch(jobId, cell.state()));
     }
@@ -382,7 +428,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         uint32 units,
         bytes calldata output
     ) private pure returns (bytes32) {
-        return JobHash.hashOutcome(JobHash.hashJob(jobId, job), units, keccak256(output));
+        return JobHash.hashOutcome(JobHash.hashJobCalldata(jobId, job), units, keccak256(output));
     }
 
     function _callback(uint256 jobId, bytes calldata output) private pure returns (bytes memory) {

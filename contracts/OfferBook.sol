@@ -6,6 +6,7 @@ import {IOfferBook} from "./interfaces/IOfferBook.sol";
 import {IProviderStaking} from "./interfaces/IProviderStaking.sol";
 import {IVault} from "./interfaces/IVault.sol";
 import {FeeSplit} from "./libraries/FeeSplit.sol";
+import {OfferCell, OfferCellLib} from "./libraries/OfferCell.sol";
 import {Tickets} from "./libraries/Tickets.sol";
 
 /// @title OfferBook
@@ -50,7 +51,7 @@ abstract contract OfferBook is IOfferBook {
 
     /* STORAGE */
 
-    mapping(uint32 offerId => Offer) internal _offers;
+    mapping(uint32 offerId => OfferCell) private _offers;
     /// @dev Market identifier in the first 30 bytes, protocol fee in basis points in the last two.
     mapping(uint32 offerId => bytes32) internal _marketAndFee;
     mapping(bytes32 marketId => Tickets.List) private _tickets;
@@ -87,16 +88,19 @@ abstract contract OfferBook is IOfferBook {
         uint256 price = _priceOf(market, terms.ask);
 
         offerId = ++_lastOfferId;
-        _offers[offerId] = Offer({
-            earned: 0,
-            price: uint80(price),
-            provider: uint24(provider), // the staking contract numbers providers up to 2^24 - 1
-            load: 0,
-            capacity: terms.capacity,
-            reputation: FIRST_REPUTATION,
-            inputUnits: terms.inputUnits,
-            minWindow: terms.minWindow
-        });
+        _save(
+            offerId,
+            Offer({
+                earned: 0,
+                price: uint80(price),
+                provider: uint24(provider), // the staking contract numbers providers up to 2^24 - 1
+                load: 0,
+                capacity: terms.capacity,
+                reputation: FIRST_REPUTATION,
+                inputUnits: terms.inputUnits,
+                minWindow: terms.minWindow
+            })
+        );
         _marketAndFee[offerId] = marketId | bytes32(uint256(FEE_BPS));
         seat[0] = offerId;
         uint256 tickets = _ticketsFor(provider);
@@ -108,7 +112,7 @@ abstract contract OfferBook is IOfferBook {
 
     /// @inheritdoc IOfferBook
     function closeOffer(uint32 offerId) external {
-        Offer storage o = _known(offerId);
+        Offer memory o = _known(offerId);
         uint32 provider = o.provider;
         _requireOwner(provider);
         require(o.capacity > 0, OfferIsClosed(offerId));
@@ -116,6 +120,7 @@ abstract contract OfferBook is IOfferBook {
         uint32[1 + MAX_TICKETS] storage seat = _seats[marketId][provider];
 
         o.capacity = 0;
+        _save(offerId, o);
         _removeTickets(marketId, seat, _countTickets(seat), 0);
         seat[0] = 0;
         emit OfferClosed(offerId, provider);
@@ -123,7 +128,7 @@ abstract contract OfferBook is IOfferBook {
 
     /// @inheritdoc IOfferBook
     function syncTickets(uint32 offerId) external {
-        Offer storage o = _known(offerId);
+        Offer memory o = _known(offerId);
         require(o.capacity > 0, OfferIsClosed(offerId));
         uint32 provider = o.provider;
         bytes32 marketId = _marketIdOf(offerId);
@@ -141,7 +146,7 @@ abstract contract OfferBook is IOfferBook {
         uint32 offerId,
         Market calldata market
     ) external returns (uint256 toProvider, uint256 toModel, uint256 toProtocol) {
-        Offer storage o = _known(offerId);
+        Offer memory o = _known(offerId);
         _requireMarket(offerId, marketIdOf(market));
         IModelRegistry.Terms memory terms = REGISTRY.terms(market.modelId, market.epoch);
         (toProvider, toModel, toProtocol) = FeeSplit.split(
@@ -152,6 +157,7 @@ abstract contract OfferBook is IOfferBook {
             uint16(uint256(_marketAndFee[offerId]))
         );
         o.earned = 0;
+        _save(offerId, o);
         emit Claimed(offerId, market.modelId, market.token, toProvider, toModel, toProtocol);
 
         VAULT.release(STAKING.payoutOf(o.provider), market.token, toProvider);
@@ -183,7 +189,7 @@ abstract contract OfferBook is IOfferBook {
 
     /// @inheritdoc IOfferBook
     function ticketsOf(uint32 offerId) external view returns (uint256) {
-        Offer storage o = _known(offerId);
+        Offer memory o = _known(offerId);
         if (o.capacity == 0) return 0;
         return _countTickets(_seats[_marketIdOf(offerId)][o.provider]);
     }
@@ -203,18 +209,18 @@ abstract contract OfferBook is IOfferBook {
         uint256 seed,
         uint256 inputLength,
         uint256 window
-    ) internal view returns (uint32 offerId) {
+    ) internal view returns (uint32 offerId, Offer memory a) {
         Tickets.List storage list = _tickets[marketId];
         uint256 count = list.count;
-        if (count == 0) return 0;
+        if (count == 0) return (0, a);
         uint256 random = uint256(keccak256(abi.encode(block.prevrandao, seed)));
         offerId = list.read((random >> 128) % count);
+        a = _load(offerId);
         uint32 other = list.read(uint256(uint128(random)) % count);
-        if (offerId == other) return offerId;
-        Offer memory a = _offers[offerId];
-        Offer memory b = _offers[other];
-        if (!_fits(b, inputLength, window)) return offerId;
-        if (!_fits(a, inputLength, window) || _weight(b, a) < _weight(a, b)) return other;
+        if (offerId == other) return (offerId, a);
+        Offer memory b = _load(other);
+        if (!_fits(b, inputLength, window)) return (offerId, a);
+        if (!_fits(a, inputLength, window) || _weight(b, a) < _weight(a, b)) return (other, b);
     }
 
     /// @dev Whether an offer may get a job with this input length (bytes) and time to answer (seconds).
@@ -230,30 +236,34 @@ abstract contract OfferBook is IOfferBook {
 
     /* WHAT JOBS DO TO OFFERS */
 
-    /// @dev The offer's provider no longer works on a job.
-    function _unload(uint32 offerId) internal {
-        _offers[offerId].load -= 1;
-    }
-
-    /// @dev A job ended well: `amount` more earned, and 1/16 of what is missing to the best reputation.
-    function _reward(uint32 offerId, uint256 amount) internal {
-        Offer storage o = _offers[offerId];
-        uint256 earned = o.earned + amount;
-        require(earned <= type(uint88).max, OfferEarningsFull(earned, type(uint88).max));
-        o.earned = uint88(earned);
-        o.reputation += (type(uint8).max - o.reputation) / 16;
-    }
-
-    /// @dev A job was declined, missed or lost: a quarter of the reputation gone.
-    function _blame(uint32 offerId) internal {
-        Offer storage o = _offers[offerId];
-        o.reputation -= o.reputation / 4;
+    /// @dev A job changed the offer: `unload` when its provider no longer works on it, `amount` more is earned, and the
+    /// reputation rises by 1/16 of what is missing to the best when it was answered, or falls by a quarter when not.
+    function _update(uint32 offerId, bool unload, bool answered, uint256 amount) internal {
+        Offer memory o = _load(offerId);
+        if (unload) o.load -= 1;
+        if (answered) {
+            uint256 earned = o.earned + amount;
+            require(earned <= type(uint88).max, OfferEarningsFull(earned, type(uint88).max));
+            o.earned = uint88(earned);
+            o.reputation += (type(uint8).max - o.reputation) / 16;
+        } else {
+            o.reputation -= o.reputation / 4;
+        }
+        _save(offerId, o);
     }
 
     /* INTERNALS */
 
-    function _known(uint32 offerId) internal view returns (Offer storage o) {
-        o = _offers[offerId];
+    function _load(uint32 offerId) internal view returns (Offer memory) {
+        return _offers[offerId].unpack();
+    }
+
+    function _save(uint32 offerId, Offer memory o) internal {
+        _offers[offerId] = OfferCellLib.pack(o);
+    }
+
+    function _known(uint32 offerId) internal view returns (Offer memory o) {
+        o = _load(offerId);
         require(o.provider != 0, OfferUnknown(offerId));
     }
 
@@ -318,7 +328,7 @@ abstract contract OfferBook is IOfferBook {
     }
 
     function _movePlace(bytes32 marketId, uint32 offerId, uint32 from, uint32 to) private {
-        uint32[1 + MAX_TICKETS] storage seat = _seats[marketId][_offers[offerId].provider];
+        uint32[1 + MAX_TICKETS] storage seat = _seats[marketId][_load(offerId).provider];
         for (uint256 i = 1; i <= MAX_TICKETS; ++i) {
             if (seat[i] == from) {
                 seat[i] = to;

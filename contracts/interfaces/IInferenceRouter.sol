@@ -20,7 +20,9 @@ import {IOfferBook} from "./IOfferBook.sol";
 interface IInferenceRouter is IOfferBook {
     /* TYPES */
 
-    /// @notice State of a job. SettledUndelivered is Settled, and the consumer's callback failed.
+    /// @notice State of a job.
+    /// @dev SettledUndelivered is Settled, and the consumer's callback failed. Archived is Settled or Refunded long ago:
+    /// its cell serves a later job, and what became of it stands in its events.
     enum JobState {
         None,
         Assigned,
@@ -28,7 +30,8 @@ interface IInferenceRouter is IOfferBook {
         Answered,
         Settled,
         SettledUndelivered,
-        Refunded
+        Refunded,
+        Archived
     }
 
     /// @notice What a requester asks for.
@@ -276,12 +279,12 @@ interface IInferenceRouter is IOfferBook {
     /// @notice State of a job.
     function stateOf(uint256 jobId) external view returns (JobState);
 
-    /// @notice What is stored of a job: 31 bytes of its commitment and its state in the last byte.
-    /// @dev While Assigned or Open the commitment is {jobHash}; later `keccak256(abi.encode(jobHash, units,
+    /// @notice What is stored of a job: 28 bytes of its commitment, 3 of its number, and its state in the last byte.
+    /// @dev Zero when the job is unknown or Archived. While Assigned or Open the commitment is {jobHash}; later `keccak256(abi.encode(jobHash, units,
     /// outputHash))`.
     function commitmentOf(uint256 jobId) external view returns (bytes32);
 
-    /// @notice Whether the job is settled, and settled with this output.
+    /// @notice Whether the job is settled, and settled with this output. Answers for the latest 16,384 jobs at least.
     function isSettledWith(
         uint256 jobId,
         Job calldata job,

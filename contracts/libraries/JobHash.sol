@@ -23,10 +23,25 @@ library JobHash {
         return keccak256(abi.encode(JOB_TYPEHASH, jobId, job));
     }
 
+    /// @notice The same for a job in calldata.
+    /// @dev Assembly, because Solidity would check and copy 16 members one by one, on the path of every answer. Words with
+    /// dirty upper bits need no check here: what is stored was hashed from clean words, so they never match it.
+    function hashJobCalldata(uint256 jobId, IInferenceRouter.Job calldata job) internal pure returns (bytes32 hash) {
+        bytes32 typeHash = JOB_TYPEHASH;
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            let words := mload(0x40)
+            mstore(words, typeHash)
+            mstore(add(words, 0x20), jobId)
+            calldatacopy(add(words, 0x40), job, 0x200)
+            hash := keccak256(words, 0x240)
+        }
+    }
+
     /// @notice EIP-712 struct hash of the answer to a job.
     function hashAnswer(
         uint256 jobId,
-        IInferenceRouter.Job memory job,
+        IInferenceRouter.Job calldata job,
         uint32 units,
         bytes32 outputHash
     ) internal pure returns (bytes32) {

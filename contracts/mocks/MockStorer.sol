@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import { IInferenceConsumer } from "../interfaces/IInferenceConsumer.sol";
-import { IInferenceRouter } from "../interfaces/IInferenceRouter.sol";
+import {IInferenceConsumer} from "../interfaces/IInferenceConsumer.sol";
+import {IInferenceRouter} from "../interfaces/IInferenceRouter.sol";
 
 /// @title MockStorer
 /// @notice The consumer that benchmarks use: its callback stores the 32 bytes of the output in one slot.

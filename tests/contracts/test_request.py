@@ -244,7 +244,7 @@ def test_request__locks_price_commits_and_emits(system, provider, requester, cha
     )
     assert plain(event.job) == job
     assert event.input == INPUT
-    assert system.router.commitmentOf(1) == system.router.jobHash(1, job)[:31] + b"\x01"
+    assert system.router.commitmentOf(1) == system.router.jobHash(1, job)[:28] + b"\0\0\0\x01"
     assert system.router.lastJobId() == 1
     assert system.router.offer(provider.offer).load == 1
     assert system.free(requester) == before - 3 * PRICE

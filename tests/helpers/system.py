@@ -46,7 +46,7 @@ JOB_FIELDS = (
     ),
 )
 
-STATES = ("None", "Assigned", "Open", "Answered", "Settled", "SettledUndelivered", "Refunded")
+STATES = ("None", "Assigned", "Open", "Answered", "Settled", "SettledUndelivered", "Refunded", "Archived")
 
 
 def plain(job: Any) -> dict[str, Any]:

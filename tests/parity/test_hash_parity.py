@@ -144,4 +144,4 @@ def test_commitment__of_a_real_job__is_its_python_hash_and_state(system, provide
     asked = system.request()
     twin = in_python(plain(asked.job.values()), asked.id, chain.chain_id, system.router.address)
 
-    assert system.router.commitmentOf(asked.id) == commitment.job_hash(twin)[:31] + b"\x01"
+    assert system.router.commitmentOf(asked.id) == commitment.job_hash(twin)[:28] + b"\0\0\0\x01"

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IOfferBook} from "../interfaces/IOfferBook.sol";
+
+/// @notice The live state of an offer in one storage word: the members of {IOfferBook.Offer}, the first one lowest.
+/// @dev Packed by hand, because Solidity writes a struct member by member: five writes for one word.
+type OfferCell is uint256;
+
+using {OfferCellLib.unpack} for OfferCell global;
+
+/// @title OfferCellLib
+/// @notice Packs and unpacks an {OfferCell}.
+library OfferCellLib {
+    /// @notice The members of a cell.
+    function unpack(OfferCell cell) internal pure returns (IOfferBook.Offer memory o) {
+        uint256 word = OfferCell.unwrap(cell);
+        o.earned = uint88(word);
+        o.price = uint80(word >> 88);
+        o.provider = uint24(word >> 168);
+        o.load = uint16(word >> 192);
+        o.capacity = uint16(word >> 208);
+        o.reputation = uint8(word >> 224);
+        o.inputUnits = uint8(word >> 232);
+        o.minWindow = uint16(word >> 240);
+    }
+
+    /// @notice The cell with these members.
+    function pack(IOfferBook.Offer memory o) internal pure returns (OfferCell) {
+        return
+            OfferCell.wrap(
+                uint256(o.earned) |
+                    (uint256(o.price) << 88) |
+                    (uint256(o.provider) << 168) |
+                    (uint256(o.load) << 192) |
+                    (uint256(o.capacity) << 208) |
+                    (uint256(o.reputation) << 224) |
+                    (uint256(o.inputUnits) << 232) |
+                    (uint256(o.minWindow) << 240)
+            );
+    }
+}
