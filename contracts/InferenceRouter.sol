@@ -34,6 +34,9 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
     /// @notice Bond of a provider that takes a job over, in basis points of its price.
     uint256 public constant BOND_BPS = 1_000;
 
+    /// @notice The ring of job cells has 2^RING_BITS places: so many of the latest jobs can be looked up when final.
+    uint8 public immutable RING_BITS;
+
     address private constant NATIVE = address(0);
 
     /* STORAGE */
@@ -47,8 +50,11 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         IModelRegistry registry,
         IProviderStaking staking,
         address treasury,
-        uint16 feeBps
-    ) OfferBook(vault, registry, staking, treasury, feeBps) EIP712("Lattice", "1") {}
+        uint16 feeBps,
+        uint8 ringBits
+    ) OfferBook(vault, registry, staking, treasury, feeBps) EIP712("Lattice", "1") {
+        RING_BITS = ringBits;
+    }
 
     /* REQUESTING */
 
@@ -361,25 +367,25 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
 
     /// @dev Where the job's cell is, and the cell; an empty one when the job is unknown or archived.
     function _find(uint256 jobId) private view returns (uint256 place, JobCell cell) {
-        place = JobCellLib.place(jobId);
+        place = JobCellLib.place(jobId, RING_BITS);
         cell = _cells[place];
-        if (!cell.belongsTo(jobId)) {
-            place = JobCellLib.ownPlace(jobId);
+        if (!cell.belongsTo(jobId, RING_BITS)) {
+            place = JobCellLib.ownPlace(jobId, RING_BITS);
             cell = _cells[place];
         }
     }
 
     /// @dev Where to put a new job: its place in the ring when that is empty or its job is over and done with.
     function _newPlace(uint256 jobId) private view returns (uint256 place) {
-        place = JobCellLib.place(jobId);
+        place = JobCellLib.place(jobId, RING_BITS);
         JobState state = _cells[place].state();
         if (state != JobState.None && state != JobState.Settled && state != JobState.Refunded) {
-            place = JobCellLib.ownPlace(jobId);
+            place = JobCellLib.ownPlace(jobId, RING_BITS);
         }
     }
 
     function _store(uint256 place, uint256 jobId, bytes32 commitment, JobState state) private {
-        _cells[place] = JobCellLib.pack(jobId, commitment, state);
+        _cells[place] = JobCellLib.pack(jobId, RING_BITS, commitment, state);
     }
 
     function _requireJob(

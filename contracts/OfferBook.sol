@@ -204,6 +204,7 @@ abstract contract OfferBook is IOfferBook {
     /// @dev Draws two tickets and returns the better offer among them, whether it fits or not: the caller checks.
     /// Zero when the market is empty. A requester can try again in another block for another draw, which is harmless,
     /// because it may also name an offer; whoever must not choose is drawn elsewhere, from later randomness.
+    /// Every draw costs the same, so that a wallet's estimate, which draws other tickets, is enough.
     function _draw(
         bytes32 marketId,
         uint256 seed,
@@ -214,10 +215,13 @@ abstract contract OfferBook is IOfferBook {
         uint256 count = list.count;
         if (count == 0) return (0, a);
         uint256 random = uint256(keccak256(abi.encode(block.prevrandao, seed)));
-        offerId = list.read((random >> 128) % count);
+        uint256 i = (random >> 128) % count;
+        uint256 j = uint256(uint128(random)) % count;
+        offerId = list.read(i);
+        uint32 other = list.read(j);
+        if (Tickets.sameWord(i, j)) list.readNothing(0);
+        if (offerId == other) list.readNothing(1);
         a = _load(offerId);
-        uint32 other = list.read(uint256(uint128(random)) % count);
-        if (offerId == other) return (offerId, a);
         Offer memory b = _load(other);
         if (!_fits(b, inputLength, window)) return (offerId, a);
         if (!_fits(a, inputLength, window) || _weight(b, a) < _weight(a, b)) return (other, b);

@@ -284,7 +284,8 @@ interface IInferenceRouter is IOfferBook {
     /// outputHash))`.
     function commitmentOf(uint256 jobId) external view returns (bytes32);
 
-    /// @notice Whether the job is settled, and settled with this output. Answers for the latest 16,384 jobs at least.
+    /// @notice Whether the job is settled, and settled with this output. Answers for the latest 2^RING_BITS jobs
+    /// at least.
     function isSettledWith(
         uint256 jobId,
         Job calldata job,

@@ -16,6 +16,16 @@ library Tickets {
         return uint32(list.words[index >> 3] >> ((index & 7) << 5));
     }
 
+    /// @notice Whether two tickets are read with one storage read.
+    function sameWord(uint256 index, uint256 other) internal pure returns (bool) {
+        return index >> 3 == other >> 3;
+    }
+
+    /// @notice Costs what reading a fresh word costs, and finds nothing. `which` is below 2^32.
+    function readNothing(List storage list, uint256 which) internal view {
+        assert(list.words[type(uint256).max - which] == 0); // no list is that long
+    }
+
     /// @notice Appends a ticket of `offerId`; returns its index.
     function push(List storage list, uint32 offerId) internal returns (uint256 index) {
         index = list.count++;

@@ -18,6 +18,8 @@ from eth_utils import keccak
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_FEE_BPS = 200
 HIGHEST_FEE_BPS = 1_000
+RING_BITS = 14
+"""The router can look up 2^14 = 16,384 final jobs, see docs/decisions/0006-recycled-cells.md."""
 
 
 def record_path(chain_id: int, folder: Path = ROOT / "deployments") -> Path:
@@ -58,7 +60,7 @@ def deploy(
         ("ProviderStaking", lambda at: [at["Vault"]]),
         (
             "InferenceRouter",
-            lambda at: [at["Vault"], at["ModelRegistry"], at["ProviderStaking"], treasury, fee_bps],
+            lambda at: [at["Vault"], at["ModelRegistry"], at["ProviderStaking"], treasury, fee_bps, RING_BITS],
         ),
         ("SignatureVerifier", lambda at: []),
     ]

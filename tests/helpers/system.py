@@ -268,13 +268,13 @@ def offer_terms(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def deploy_system(accounts: Any, project: Any) -> System:
+def deploy_system(accounts: Any, project: Any, ring_bits: int = 14) -> System:
     """Deploy everything and register one model; the accounts are Ape test accounts."""
     deployer, treasury, model_owner, requester = (accounts[i] for i in range(4))
     vault = deployer.deploy(project.Vault)
     registry = deployer.deploy(project.ModelRegistry)
     staking = deployer.deploy(project.ProviderStaking, vault)
-    router = deployer.deploy(project.InferenceRouter, vault, registry, staking, treasury, FEE_BPS)
+    router = deployer.deploy(project.InferenceRouter, vault, registry, staking, treasury, FEE_BPS, ring_bits)
     verifier = deployer.deploy(project.SignatureVerifier)
     system = System(
         vault, registry, staking, router, verifier, deployer, treasury, model_owner, requester
