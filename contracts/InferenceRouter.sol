@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {IInferenceConsumer} from "./interfaces/IInferenceConsumer.sol";
 import {IInferenceRouter} from "./interfaces/IInferenceRouter.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
@@ -41,7 +42,8 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
 
     /* STORAGE */
 
-    /// @dev What is committed to of every open job, and of the latest final ones. See {JobCellLib} for where a job's cell is.
+    /// @dev What is committed to of every open job, and of the latest final ones. See {JobCellLib} for where a job's
+    /// cell is.
     mapping(uint256 place => JobCell) private _cells;
     uint256 private _lastJobId;
 
@@ -98,9 +100,11 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
     function _choose(Request calldata asked, uint256 seed) private view returns (uint32 offerId, Offer memory o) {
         bytes32 marketId = marketIdOf(asked.market);
         uint256 length = asked.input.length;
+        uint256 earliest = block.timestamp + SHORTEST_WINDOW;
+        uint256 latest = block.timestamp + MAX_WINDOW;
         require(
-            asked.deadline > block.timestamp && asked.deadline <= block.timestamp + MAX_WINDOW,
-            RouterDeadlineOutOfRange(asked.deadline, block.timestamp + SHORTEST_WINDOW, block.timestamp + MAX_WINDOW)
+            asked.deadline >= earliest && asked.deadline <= latest,
+            RouterDeadlineOutOfRange(asked.deadline, earliest, latest)
         );
         uint256 window = asked.deadline - block.timestamp;
         if (asked.offerId == 0) {
@@ -228,7 +232,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         next.provider = o.provider;
         next.price = uint96(price); // at most job.price
         next.bond = uint96(bond); // a tenth of the price
-        next.exclusiveUntil = uint40(block.timestamp + o.minWindow);
+        next.exclusiveUntil = uint40(Math.min(block.timestamp + o.minWindow, job.deadline));
         _store(place, jobId, JobHash.hashJob(jobId, next), JobState.Assigned);
         _lock(job.token, bond);
         VAULT.release(job.requester, job.token, job.price - price + job.bond);

@@ -21,8 +21,8 @@ interface IInferenceRouter is IOfferBook {
     /* TYPES */
 
     /// @notice State of a job.
-    /// @dev SettledUndelivered is Settled, and the consumer's callback failed. Archived is Settled or Refunded long ago:
-    /// its cell serves a later job, and what became of it stands in its events.
+    /// @dev SettledUndelivered is Settled, and the consumer's callback failed. Archived is Settled or Refunded long
+    /// ago: its cell serves a later job, and what became of it stands in its events.
     enum JobState {
         None,
         Assigned,
@@ -158,7 +158,8 @@ interface IInferenceRouter is IOfferBook {
     /// @param asked Price of the offer for all units, in the same unit.
     error RouterFeeTooLow(uint256 allowed, uint256 asked);
 
-    /// @notice The deadline is nearer than {MIN_WINDOW} or further than {MAX_WINDOW} from now.
+    /// @notice The deadline is nearer than the shortest time an offer may ask for, or further than {MAX_WINDOW} from
+    /// now.
     /// @param deadline Deadline asked for, Unix time in seconds.
     /// @param earliest Earliest deadline possible now.
     /// @param latest Latest deadline possible now.
@@ -280,8 +281,8 @@ interface IInferenceRouter is IOfferBook {
     function stateOf(uint256 jobId) external view returns (JobState);
 
     /// @notice What is stored of a job: 28 bytes of its commitment, 3 of its number, and its state in the last byte.
-    /// @dev Zero when the job is unknown or Archived. While Assigned or Open the commitment is {jobHash}; later `keccak256(abi.encode(jobHash, units,
-    /// outputHash))`.
+    /// @dev Zero when the job is unknown or Archived. While Assigned or Open the commitment is {jobHash}; later
+    /// `keccak256(abi.encode(jobHash, units, outputHash))`.
     function commitmentOf(uint256 jobId) external view returns (bytes32);
 
     /// @notice Whether the job is settled, and settled with this output. Answers for the latest 2^RING_BITS jobs

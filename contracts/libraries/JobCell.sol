@@ -3,7 +3,8 @@ pragma solidity 0.8.37;
 
 import {IInferenceRouter} from "../interfaces/IInferenceRouter.sol";
 
-/// @notice One storage word per job: 28 bytes of what it commits to, 3 bytes of its number, and its state in the last byte.
+/// @notice One storage word per job: 28 bytes of what it commits to, 3 bytes of its number, and its state in the
+/// last byte.
 /// @dev 224 bits leave 112 bits of collision resistance, which is beyond reach.
 type JobCell is bytes32;
 
@@ -11,9 +12,9 @@ using {JobCellLib.state, JobCellLib.matches, JobCellLib.belongsTo} for JobCell g
 
 /// @title JobCellLib
 /// @notice Packs and reads a {JobCell}, and says where the cell of a job is.
-/// @dev Cells lie in a ring and are used again once their job is final, because writing a used word costs 5,000 gas and a
-/// fresh one 22,100. A job whose place in the ring is still taken gets a cell of its own, outside the ring. The ring has
-/// 2^`bits` places.
+/// @dev Cells lie in a ring and are used again once their job is final, because writing a used word costs 5,000 gas
+/// and a fresh one 22,100. A job whose place in the ring is still taken gets a cell of its own, outside the ring.
+/// The ring has 2^`bits` places.
 library JobCellLib {
     bytes32 private constant COMMITMENT = ~bytes32(uint256(0xffffffff));
 

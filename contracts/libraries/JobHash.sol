@@ -24,8 +24,9 @@ library JobHash {
     }
 
     /// @notice The same for a job in calldata.
-    /// @dev Assembly, because Solidity would check and copy 16 members one by one, on the path of every answer. Words with
-    /// dirty upper bits need no check here: what is stored was hashed from clean words, so they never match it.
+    /// @dev Assembly, because Solidity would check and copy 16 members one by one, on the path of every answer.
+    /// Words with dirty upper bits need no check here: what is stored was hashed from clean words, so they never
+    /// match it.
     function hashJobCalldata(uint256 jobId, IInferenceRouter.Job calldata job) internal pure returns (bytes32 hash) {
         bytes32 typeHash = JOB_TYPEHASH;
         // solhint-disable-next-line no-inline-assembly

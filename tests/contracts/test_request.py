@@ -100,7 +100,7 @@ def test_request__when_callback_asks_for_too_much_gas__reverts(system, provider)
         system.request(callbackGas=300_001)
 
 
-@pytest.mark.parametrize("seconds", [-1, 0, 7 * 86_400 + 60])
+@pytest.mark.parametrize("seconds", [-1, 0, 8, 7 * 86_400 + 60])
 def test_request__when_deadline_out_of_range__reverts(system, provider, chain, seconds):
     deadline = chain.pending_timestamp + seconds
     with ape.reverts(system.router.RouterDeadlineOutOfRange, error_inputs={"deadline": deadline}):

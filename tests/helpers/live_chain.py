@@ -131,6 +131,7 @@ def deploy(chain: Anvil, folder: Path) -> None:
                 at["ProviderStaking"],
                 chain.accounts[9],
                 200,
+                14,
             ],
         ),
         ("SignatureVerifier", lambda: []),
