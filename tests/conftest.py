@@ -8,7 +8,9 @@ from system import ETHER, NATIVE, Provider, System, deploy_system
 def system(accounts, project) -> System:
     """A deployed system with one registered model; `requester` has money in the Vault and trusts the router."""
     ready = deploy_system(accounts, project)
-    ready.vault.deposit(ready.requester, NATIVE, 10 * ETHER, value=10 * ETHER, sender=ready.requester)
+    ready.vault.deposit(
+        ready.requester, NATIVE, 10 * ETHER, value=10 * ETHER, sender=ready.requester
+    )
     ready.vault.allowModule(ready.router, True, sender=ready.requester)
     return ready
 
