@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+from offchain_worker import safe_json
 from offchain_worker.errors import BadInput, did_you_mean
 
 NO_ADDRESS = "0x" + "00" * 20
@@ -126,8 +127,8 @@ class _Message:
         """
         if isinstance(text, str | bytes):
             try:
-                text = json.loads(text)
-            except (ValueError, RecursionError) as error:
+                text = safe_json.loads(text)
+            except ValueError as error:
                 raise BadInput(
                     f"expected {cls.__name__} as JSON, got text that is not: {error}"
                 ) from None

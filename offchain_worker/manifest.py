@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from offchain_worker import safe_json
 from offchain_worker.errors import BadModel, did_you_mean
 
 FILE_NAME = "manifest.json"
@@ -85,8 +86,8 @@ def parse(text: str | bytes) -> Manifest:
         BadModel: A field is missing, unknown, double or of the wrong kind; the message names it.
     """
     try:
-        plain = json.loads(text, object_pairs_hook=_no_doubles, parse_constant=_no_constants)
-    except (ValueError, RecursionError) as error:
+        plain = safe_json.loads(text, object_pairs_hook=_no_doubles, parse_constant=_no_constants)
+    except ValueError as error:
         raise BadModel(f"expected {FILE_NAME} in JSON, got: {error}") from None
     _check_keys(plain, _KEYS, "the manifest")
     if plain["lattice"] != SCHEMA or type(plain["lattice"]) is not int:

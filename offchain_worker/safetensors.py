@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from offchain_worker import safe_json
 from offchain_worker.errors import BadModel
 
 Tensors = dict[str, np.ndarray[Any, Any]]
@@ -36,8 +37,8 @@ def read(data: bytes) -> Tensors:
             f"expected safetensors with its header in {len(data)} bytes, got a length of {length}"
         )
     try:
-        header = json.loads(data[8 : 8 + length])
-    except (ValueError, RecursionError) as error:
+        header = safe_json.loads(data[8 : 8 + length])
+    except ValueError as error:
         raise BadModel(f"expected a safetensors header in JSON, got: {error}") from None
     if not isinstance(header, dict):
         raise BadModel(f"expected a safetensors header that is a map, got {type(header).__name__}")

@@ -5,12 +5,12 @@ The payload is `{"file": bytes or link}`; the answer is `{"label": text, "score"
 folder, so a provider needs no magika package.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from offchain_worker import safe_json
 from offchain_worker.backends.base import Arrays
 from offchain_worker.errors import BadInput, BadModel, BadOutput
 from offchain_worker.manifest import Manifest, Step, inside
@@ -124,8 +124,8 @@ def _read(folder: Path, step: Step, option: str) -> dict[str, Any]:
             f"expected the name of a file as {option} of kind {step.kind!r}, got {name!r}"
         )
     try:
-        plain = json.loads(inside(folder, name).read_bytes())
-    except (ValueError, RecursionError) as error:
+        plain = safe_json.loads(inside(folder, name).read_bytes())
+    except ValueError as error:
         raise BadModel(f"expected JSON in {name!r}, got: {error}") from None
     if not isinstance(plain, dict):
         raise BadModel(f"expected a map in {name!r}, got {type(plain).__name__}")

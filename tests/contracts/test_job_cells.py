@@ -44,7 +44,9 @@ def test_new_job__when_the_job_in_its_place_is_settled__archives_it(small, serve
     assert (small.state(second.id), small.state(third.id)) == ("Assigned", "Assigned")
 
 
-def test_new_job__when_the_job_in_its_place_is_refunded__archives_it(small, server, chain, stranger):
+def test_new_job__when_the_job_in_its_place_is_refunded__archives_it(
+    small, server, chain, stranger
+):
     first = small.request()
     chain.pending_timestamp = first.job["deadline"] + 1
     small.router.refund(first.id, first.job, sender=stranger)
@@ -100,7 +102,9 @@ def test_archived_job__can_do_nothing_again(small, server, chain, stranger, roun
         lambda: small.router.take(first.id, first.job, server.offer, sender=server.operator),
         lambda: small.router.decline(first.id, first.job, sender=server.operator),
     ):
-        with ape.reverts(small.router.RouterJobMismatch, error_inputs={"jobId": first.id, "state": 0}):
+        with ape.reverts(
+            small.router.RouterJobMismatch, error_inputs={"jobId": first.id, "state": 0}
+        ):
             attempt()
 
 

@@ -46,7 +46,16 @@ JOB_FIELDS = (
     ),
 )
 
-STATES = ("None", "Assigned", "Open", "Answered", "Settled", "SettledUndelivered", "Refunded", "Archived")
+STATES = (
+    "None",
+    "Assigned",
+    "Open",
+    "Answered",
+    "Settled",
+    "SettledUndelivered",
+    "Refunded",
+    "Archived",
+)
 
 
 def plain(job: Any) -> dict[str, Any]:
@@ -274,7 +283,9 @@ def deploy_system(accounts: Any, project: Any, ring_bits: int = 14) -> System:
     vault = deployer.deploy(project.Vault)
     registry = deployer.deploy(project.ModelRegistry)
     staking = deployer.deploy(project.ProviderStaking, vault)
-    router = deployer.deploy(project.InferenceRouter, vault, registry, staking, treasury, FEE_BPS, ring_bits)
+    router = deployer.deploy(
+        project.InferenceRouter, vault, registry, staking, treasury, FEE_BPS, ring_bits
+    )
     verifier = deployer.deploy(project.SignatureVerifier)
     system = System(
         vault, registry, staking, router, verifier, deployer, treasury, model_owner, requester
