@@ -196,7 +196,9 @@ def _check_heads(data: bytes) -> None:
             open_items.append(argument * (major - 3))
         elif major == 6:
             if at < len(data) and data[at] >> 5 != 2:  # tags within tags are nesting too
-                raise BadInput(f"expected the bytes of a link behind a tag at byte {at}")
+                raise BadInput(
+                    f"expected DAG-CBOR, with bytes behind a tag, got something else at byte {at}"
+                )
             open_items[-1] += 1
         if at > len(data):
             raise BadInput(

@@ -39,6 +39,8 @@ NATIVE = "0x" + "00" * 20
 ASK, MODEL_PRICE, ROYALTY_BPS = ETHER // 1_000, ETHER // 5_000, 1_000
 PRICE = ASK + MODEL_PRICE
 ANSWER_TIMEOUT_S = 60.0
+GATE_GAS = 400_000
+"""More than `FileGate.ask` needs: anvil's estimates have no slack, and another draw may cost 200 gas more."""
 WINDOW_S = 600
 """Time that the requests give for an answer, in seconds of chain time."""
 
@@ -197,6 +199,7 @@ class Demo:
             self.now_s() + WINDOW_S,
             value=PRICE,
             sender=self.keys["requester"],
+            gas=GATE_GAS,
         )
         raw = self.contracts.rpc.call("eth_getTransactionReceipt", receipt.txn_hash)
         return self.note(name, content, raw["logs"], receipt.gas_used, "callback")

@@ -60,7 +60,14 @@ def deploy(
         ("ProviderStaking", lambda at: [at["Vault"]]),
         (
             "InferenceRouter",
-            lambda at: [at["Vault"], at["ModelRegistry"], at["ProviderStaking"], treasury, fee_bps, RING_BITS],
+            lambda at: [
+                at["Vault"],
+                at["ModelRegistry"],
+                at["ProviderStaking"],
+                treasury,
+                fee_bps,
+                RING_BITS,
+            ],
         ),
         ("SignatureVerifier", lambda at: []),
     ]
