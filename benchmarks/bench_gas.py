@@ -215,7 +215,7 @@ def main() -> None:
             "date": datetime.now(UTC).date().isoformat(),
             "chain": provider.web3.client_version,
             "evm": "prague",
-            "compiler": "solc 0.8.37, via-IR, 200 runs",
+            "compiler": "solc 0.8.37, via-IR, 2,000 runs",
             "policy": "signature (settle: signature and a resolution)",
             "token": "native, from the requester's free balance in the Vault",
             "output_bytes": 32,

@@ -8,6 +8,7 @@ benchmarks/results/worker.json.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -145,21 +146,26 @@ class Bench:
     def answered(self, first: int, count: int) -> list[sqlite3.Row]:
         """Wait until the provider has sent the answers of these jobs."""
         end = time.monotonic() + ANSWER_TIMEOUT_S
-        while time.monotonic() < end:
+        rows: list[sqlite3.Row] = []
+        while time.monotonic() < end and len(rows) < count:
             self.provider.check()
-            db = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)
-            db.row_factory = sqlite3.Row
-            rows = db.execute(
-                "SELECT sent_at_ms, inference FROM jobs WHERE job_id BETWEEN ? AND ? AND sent_at_ms IS NOT NULL",
-                (first, first + count - 1),
-            ).fetchall()
-            db.close()
-            if len(rows) == count:
-                return rows
-            time.sleep(0.05)
+            with contextlib.suppress(sqlite3.OperationalError):  # the provider is starting
+                rows = self.sent(first, count)
+            time.sleep(0.02)
+        if len(rows) == count:
+            return rows
         raise TimeoutError(
             f"expected {count} answers within {ANSWER_TIMEOUT_S:.0f} s, got {len(rows)}"
         )
+
+    def sent(self, first: int, count: int) -> list[sqlite3.Row]:
+        """What the provider has written down of those of these jobs whose answers it has sent."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as db:
+            db.row_factory = sqlite3.Row
+            return db.execute(
+                "SELECT sent_at_ms, inference FROM jobs WHERE job_id BETWEEN ? AND ? AND sent_at_ms IS NOT NULL",
+                (first, first + count - 1),
+            ).fetchall()
 
 
 def summary(values: list[float]) -> dict[str, float]:
