@@ -20,7 +20,7 @@ from eth_utils import keccak, to_checksum_address
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-sys.path.insert(0, str(ROOT / "tests" / "helpers"))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
 from system import (  # noqa: E402 -- the path has to be set first
     ETHER,
@@ -35,6 +35,8 @@ from system import (  # noqa: E402 -- the path has to be set first
     terms,
     version,
 )
+
+from scripts._support.build import drop_stale_build  # noqa: E402
 
 RUNS = 9
 CROWDS = (1, 16, 1_000)
@@ -207,7 +209,7 @@ def settled(bench: Bench) -> Callable[[int], Any]:
 
 def main() -> None:
     """Start anvil, measure, write the file."""
-    ape.config.project = ROOT
+    drop_stale_build()
     with ape.networks.parse_network_choice("ethereum:local:foundry") as provider:
         bench = Bench()
         run(bench)

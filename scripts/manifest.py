@@ -12,6 +12,8 @@ from pathlib import Path
 import click
 from ape import project
 
+from scripts._support.build import drop_stale_build
+
 PATH = Path(__file__).resolve().parent.parent / "oracle" / "manifest.json"
 ALSO = ("IInferenceConsumer", "IProofVerifier", "IResolution")
 """Interfaces that others implement, and so have no bytecode here."""
@@ -19,6 +21,7 @@ ALSO = ("IInferenceConsumer", "IProofVerifier", "IResolution")
 
 def build() -> str:
     """Compile and return the text that the manifest has to have: one line for each ABI entry."""
+    drop_stale_build()
     contracts: dict[str, list[str]] = {}
     for name, contract_type in project.load_contracts().items():
         folder = Path(contract_type.source_id or "").parent.name

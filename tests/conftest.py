@@ -3,6 +3,10 @@
 import pytest
 from system import ETHER, NATIVE, Provider, System, deploy_system
 
+from scripts._support.build import drop_stale_build
+
+drop_stale_build()  # before any fixture asks Ape for a contract
+
 
 @pytest.fixture(scope="session")
 def system(accounts, project) -> System:

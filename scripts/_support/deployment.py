@@ -15,6 +15,8 @@ from typing import Any
 from ape import chain, project
 from eth_utils import keccak
 
+from scripts._support.build import drop_stale_build
+
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_FEE_BPS = 200
 HIGHEST_FEE_BPS = 1_000
@@ -49,6 +51,7 @@ def deploy(
     Raises:
         ValueError: the fee is out of range.
     """
+    drop_stale_build()
     if not 0 <= fee_bps <= HIGHEST_FEE_BPS:
         raise ValueError(
             f"expected a protocol fee of 0 to {HIGHEST_FEE_BPS} basis points, got {fee_bps}"
