@@ -91,6 +91,8 @@ def npm_packages() -> None:
     subprocess.run(
         [BIN / "npm", "ci", *options, "--cache", ROOT / ".setup/npm"], cwd=ROOT, check=True
     )
+    # Build artifacts that nobody reads, and that would count as sources of ours (ape-config.yaml).
+    shutil.rmtree(NODE_MODULES / "@openzeppelin/contracts/build", ignore_errors=True)
     for tool in ("anvil", "forge"):
         launcher(BIN / tool, foundry_binary(tool))
     shutil.rmtree(ROOT / ".setup", ignore_errors=True)
