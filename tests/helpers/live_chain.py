@@ -38,7 +38,7 @@ def artifacts() -> dict[str, Any]:
     built = ROOT / ".build" / "__local__.json"
     newest = max(path.stat().st_mtime for path in (ROOT / "contracts").rglob("*.sol"))
     if not built.is_file() or built.stat().st_mtime < newest:
-        subprocess.run([sys.executable, "-m", "ape", "compile"], cwd=ROOT, check=True)
+        subprocess.run([Path(sys.executable).parent / "ape", "compile"], cwd=ROOT, check=True)
     types: dict[str, Any] = json.loads(built.read_text())["contractTypes"]
     return types
 
@@ -299,6 +299,14 @@ class Node:
             self.parts.provider.tick()
             self.chain.settle()
         return self
+
+    def tick_until(self, job_id: int, *states: str) -> "Node":
+        """Tick until the job is in one of the states: on a busy machine Anvil shows a block a little late."""
+        for _ in range(100):
+            if self.state(job_id) in states:
+                return self
+            self.tick()
+        raise AssertionError(f"job {job_id} is {self.state(job_id)}, expected one of {states}")
 
     def job(self, job_id: int) -> Any:
         return self.parts.store.job(job_id)

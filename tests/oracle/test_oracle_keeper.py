@@ -78,9 +78,8 @@ def test_tick__refunds_own_requests_once(provider, market, chain):
 def test_tick__when_earnings_are_below_the_gas__leaves_them_unless_told(
     always, left, provider, market, chain
 ):
-    provider.open(**{"keeper.claim": True, "keeper.always": always})
-    market.request()
-    provider.tick(2)
+    provider.open(**{"keeper.claim": True, "keeper.always": always, "limits.price_to_gas": 0.0})
+    provider.tick_until(market.request(), "mined", "final")
     gas_costs(chain, 20 * 10**9)
 
     keep(provider)
@@ -90,10 +89,9 @@ def test_tick__when_earnings_are_below_the_gas__leaves_them_unless_told(
 
 def test_tick__claims_what_is_worth_it_each_time(provider, market, chain):
     gas_costs(chain, 10**9)
-    provider.open(**{"keeper.claim": True})
+    provider.open(**{"keeper.claim": True, "limits.price_to_gas": 0.0})
     for _ in range(2):
-        market.request()
-        provider.tick(2)
+        provider.tick_until(market.request(), "mined", "final")
         gas_costs(chain, 10**9)
         for _ in range(4):
             keep(provider)
