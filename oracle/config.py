@@ -101,6 +101,21 @@ class Chain:
     request_timeout_s: float = _setting(
         _number(0.1, 600, float), "Longest wait for one reply of an endpoint, in seconds.", 10.0
     )
+    max_lag_blocks: int = _setting(
+        _number(0, 1000),
+        "How far an endpoint may be behind the others before it is used only when they fail.",
+        3,
+    )
+    quorum: int = _setting(
+        _number(0, 16),
+        "Endpoints that have to agree on what decides about money; 0 for the majority of three or more, and else 1.",
+        0,
+    )
+    rescan_every_s: float = _setting(
+        _number(0.1, 86_400, float),
+        "How often the newest blocks are read a second time, in case an endpoint left events out.",
+        3600.0,
+    )
     log_range_blocks: int = _setting(
         _number(1, 1_000_000),
         "Most blocks of one query for past events; halved when an endpoint refuses.",
@@ -159,6 +174,11 @@ class Paths:
         _some_text, "Folder of the content-addressed store of models and inputs.", "store"
     )
     cache: str = _setting(_some_text, "Folder of unpacked models.", "models")
+    locks: str = _setting(
+        _text,
+        "Folder of locks that keep one key with one process; empty for the user's own, outside of any home folder.",
+        "",
+    )
 
 
 @dataclass(frozen=True, slots=True)

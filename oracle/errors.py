@@ -4,11 +4,13 @@ OracleError
 ├── ConfigError (also a ValueError)  stop    a setting is missing or wrong; the message names it
 ├── KeyUnavailable                   stop    the key cannot be read, or is not the one the chain expects
 ├── DeploymentMismatch               stop    the deployment record or manifest does not fit
-├── HomeInUse                        stop    another process works with this home folder
+├── HomeInUse                        stop    another process works with this home folder or key
 ├── StoreUnusable                    stop    the job database cannot be read or belongs to something else
+│   └── StoreBusy                    retry   it cannot be written now: the disk is full, or another program holds it
 ├── RpcError
 │   ├── RpcUnreachable               retry   no endpoint answers
 │   ├── RpcRateLimited               retry   every endpoint asks us to slow down
+│   ├── RpcDisagreement              retry   too few endpoints say the same about something that decides about money
 │   ├── RpcRefused                   retry   the endpoint answered with an error that is not a revert
 │   ├── WrongChain                   stop    the endpoint serves another chain than the deployment record names
 │   └── Reverted                     refuse  a contract refused the call; `name` and `arguments` say why
@@ -43,11 +45,17 @@ class DeploymentMismatch(OracleError):
 
 
 class HomeInUse(OracleError):
-    """Another process holds the lease of this home folder."""
+    """Another process works with this home folder or key."""
 
 
 class StoreUnusable(OracleError):
-    """The job database is of another version or chain, or cannot be written."""
+    """The job database is of another version or chain, or cannot be opened."""
+
+
+class StoreBusy(StoreUnusable):
+    """The job database cannot be written now: the disk is full, fails, or another program holds a lock."""
+
+    action: ClassVar[Action] = "retry"
 
 
 class RpcError(OracleError):
@@ -61,7 +69,19 @@ class RpcUnreachable(RpcError):
 
 
 class RpcRateLimited(RpcError):
-    """The endpoints ask for fewer requests."""
+    """The endpoints ask for fewer requests.
+
+    Attributes:
+        wait_s: How long they ask us to wait, in seconds; 0 when they do not say.
+    """
+
+    def __init__(self, text: str, wait_s: float = 0.0) -> None:
+        super().__init__(text)
+        self.wait_s = wait_s
+
+
+class RpcDisagreement(RpcError):
+    """Endpoints contradict each other, or too few answer, and nothing is done about money until enough agree."""
 
 
 class RpcRefused(RpcError):

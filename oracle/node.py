@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
 
 from offchain_worker.storage.store import EmbeddedStore
 from offchain_worker.worker import Worker
@@ -34,6 +37,8 @@ def connect(settings: Settings) -> Contracts:
         deployment.chain_id,
         deployment.genesis,
         timeout_s=settings.chain.request_timeout_s,
+        max_lag_blocks=settings.chain.max_lag_blocks,
+        quorum=settings.chain.quorum,
     )
     return Contracts(rpc, deployment)
 
@@ -108,9 +113,19 @@ def wire(
         tracker,
         confirmations=settings.chain.confirmations,
         range_blocks=settings.chain.log_range_blocks,
+        rescan_every_s=settings.chain.rescan_every_s,
     )
     provider = Provider(settings, contracts, store, outbox, worker, listener)
     return Parts(store, outbox, listener, provider)
+
+
+def key_lock(settings: Settings, contracts: Contracts, signer: KeySigner) -> Path:
+    """Return the lock file of a key on a chain."""
+    if settings.paths.locks:
+        folder = settings.path(settings.paths.locks)
+    else:
+        folder = platformdirs.user_state_path("lattice") / "locks"
+    return folder / f"{contracts.deployment.chain_id}-{signer.address.lower()}.lock"
 
 
 @contextmanager
@@ -124,9 +139,12 @@ def open_provider(settings: Settings) -> Iterator[Provider]:
         raise ConfigError(
             "provider.number is 0, expected the number that `lattice provider register` gave"
         )
-    with Lease(settings.home / "provider.lock"):
-        contracts = connect(settings)
-        signer = open_signer(settings, contracts)
+    contracts = connect(settings)
+    signer = open_signer(settings, contracts)
+    with (
+        Lease(settings.home / "provider.lock", f"the home folder {settings.home}"),
+        Lease(key_lock(settings, contracts, signer), f"the key of {signer.address}"),
+    ):
         store = open_database(settings, contracts)
         worker = open_worker(settings, contracts, signer)
         try:

@@ -14,10 +14,11 @@ from eth_abi.abi import encode as encode_values
 from eth_abi.exceptions import DecodingError
 from web3 import Web3
 from web3.contract import Contract
+from web3.exceptions import BadFunctionCallOutput
 
 from oracle.chain.reverts import meaning_of
 from oracle.chain.rpc import Rpc, Web3Provider
-from oracle.errors import DeploymentMismatch, RawRevert, Reverted
+from oracle.errors import DeploymentMismatch, RawRevert, Reverted, RpcRefused
 
 MANIFEST = Path(__file__).parent.parent / "manifest.json"
 
@@ -182,6 +183,10 @@ class Contracts:
             value = bound.call()
         except RawRevert as error:
             raise self.decode(error) from None
+        except BadFunctionCallOutput:
+            self.rpc.recheck()  # it may be another chain by now
+            text = f"no {name} answers at {self.address(name)}: the node is behind, or serves another chain"
+            raise RpcRefused("eth_call", 0, text) from None
         outputs = bound.abi["outputs"]
         if len(outputs) == 1 and outputs[0]["type"] == "tuple":
             return _named(outputs[0]["components"], value)

@@ -3,7 +3,8 @@
 A durable cursor (number, hash) says up to where. Near the head, blocks are followed one by one by their parent hashes,
 and their logs are asked for by block hash, so that logs and branch always fit; older blocks are read in ranges. When
 the branch at the cursor is no longer the chain's, the cursor goes back to the common ancestor and the jobs above it
-are undone. (`removed` flags are not used: nodes forget to set them.)
+are undone. (`removed` flags are not used: nodes forget to set them.) Logs that an endpoint leaves out are missed by the
+bloom filter in the block's header, and else by the second reading.
 """
 
 import logging
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from oracle.chain.bloom import Bloom
 from oracle.chain.contracts import Contracts
 from oracle.chain.events import EventReader, RouterEvent
 from oracle.chain.history import Log, Topics, read_logs
@@ -25,7 +27,10 @@ NEAR_BLOCKS = 32
 """How far behind the head blocks are read one by one; further back in ranges."""
 BLOCKS_PER_COMMIT = 64
 RESCAN_BLOCKS = 2 * NEAR_BLOCKS
-RESCAN_EVERY_S = 3600.0
+"""How many blocks are read a second time at least; more when more came since the last time."""
+LONGEST_HALT_BLOCKS = 64
+"""After a reorg of what was final: how long nothing is answered or sent at most, in blocks."""
+BLOOM_TRIES = 3
 
 _STATUS = ("", "assigned", "open", "answered", "settled", "settled", "refunded")
 """Our word for each `JobState` of the contract."""
@@ -61,6 +66,7 @@ class Listener:
         tracker: Decides which jobs to keep.
         confirmations: Blocks from an answer's own to the one that makes it final, both included.
         range_blocks: Most blocks of one query for logs.
+        rescan_every_s: How often the newest blocks are read a second time, in seconds.
     """
 
     def __init__(
@@ -71,6 +77,7 @@ class Listener:
         *,
         confirmations: int,
         range_blocks: int = 1000,
+        rescan_every_s: float = 3600.0,
     ) -> None:
         self._contracts = contracts
         self._rpc = contracts.rpc
@@ -81,8 +88,17 @@ class Listener:
         self._router = contracts.address("InferenceRouter")
         self._first = contracts.deployment.at("InferenceRouter").block
         self._reader = EventReader(contracts.events("InferenceRouter"))
+        self._bloom = Bloom(self._router, self._reader.topics)
+        self._rescan_every_s = rescan_every_s
         self._rescanned_at = time.monotonic()
+        self._rescanned_up_to: int | None = None
         self._head: Head | None = None
+        self.calm_from = 0
+        """Block from which on there may be answers again, after a reorg of what was final."""
+        self.reorgs: list[int] = []
+        """Depth of each reorg since the start, in blocks."""
+        self.missed_events = 0
+        """Jobs with events that an endpoint left out and that were found later."""
 
     def current(self) -> Head:
         """Return the latest block that was read. Not before the first `tick`."""
@@ -117,8 +133,9 @@ class Listener:
             crash_point("final")
         self._store.commit()
         self._head = head
-        if time.monotonic() - self._rescanned_at > RESCAN_EVERY_S:
+        if time.monotonic() - self._rescanned_at > self._rescan_every_s:
             self._rescan(head)
+            self._reconcile()
             self._store.commit()
         return head
 
@@ -132,7 +149,7 @@ class Listener:
         number, block_hash = self._cursor()
         is_next = head.number == number + 1 and head_block["parentHash"] == block_hash
         if not is_next and (head.number <= number or not self._is_canonical(number, block_hash)):
-            self._go_back()
+            self._go_back(head)
             number, block_hash = self._cursor()
         if head.number - number > NEAR_BLOCKS:
             self._read_history(number + 1, head.number - NEAR_BLOCKS)
@@ -141,19 +158,28 @@ class Listener:
             block = head_block if number + 1 == head.number else self._rpc.block(number + 1)
             if block is None or block["parentHash"] != block_hash:
                 return  # the branch changed while we read; the next tick goes back
-            logs = self._rpc.call(
-                "eth_getLogs",
-                {
-                    "address": self._router,
-                    "topics": [self._reader.topics],
-                    "blockHash": block["hash"],
-                },
-            )
+            logs = self._logs_in(block)
             number, block_hash = number + 1, block["hash"]
             self._take(logs)
             self._store.set_cursor(number, block_hash)
             if number % BLOCKS_PER_COMMIT == 0:
                 self._store.commit()
+
+    def _logs_in(self, block: Block) -> list[Log]:
+        """The router's logs of one block, asked for again when the block's header says that there are some."""
+        wanted = {
+            "address": self._router,
+            "topics": [self._reader.topics],
+            "blockHash": block["hash"],
+        }
+        logs: list[Log] = []
+        for attempt in range(BLOOM_TRIES):
+            logs = self._rpc.agreed("eth_getLogs", wanted, what_counts=_essence)
+            if logs or not self._bloom.may_have(block):
+                self.missed_events += attempt > 0
+                break
+            _log.warning(line("missed events", block=int(block["number"], 16), found_by="bloom"))
+        return logs
 
     def _cursor(self) -> tuple[int, str]:
         cursor = self._store.cursor()
@@ -164,8 +190,9 @@ class Listener:
         block = self._rpc.block(number)
         return block is not None and block["hash"] == block_hash
 
-    def _go_back(self) -> None:
+    def _go_back(self, head: Head) -> None:
         """Put the cursor to the newest remembered block that is still on the chain, and undo what was above it."""
+        self._rpc.recheck()  # another chain behind the same URL looks like a deep reorg
         was = self._cursor()[0]
         for number, block_hash in self._store.blocks():
             if self._is_canonical(number, block_hash):
@@ -182,8 +209,23 @@ class Listener:
             block_hash = self._cursor()[1]
         undone = self._store.undo_above(number, block_hash)
         if was > number:
-            _log.warning(line("reorg", depth=was - number, ancestor=number, jobs=len(undone)))
+            self._note_reorg(was - number, head, len(undone))
         self._refresh(undone)
+
+    def _note_reorg(self, depth: int, head: Head, jobs: int) -> None:
+        """Report a reorg. Where it undid what was final, halt until the new branch has grown by as many blocks."""
+        self.reorgs.append(depth)
+        _log.warning(line("reorg", depth=depth, head=head.number, jobs=jobs))
+        if depth >= self._confirmations:
+            self.calm_from = max(self.calm_from, head.number + min(depth, LONGEST_HALT_BLOCKS))
+            _log.critical(
+                line(
+                    "finality violated",
+                    depth=depth,
+                    confirmations=self._confirmations,
+                    halted_until_block=self.calm_from,
+                )
+            )
 
     def _read_history(self, first: int, last: int) -> None:
         for end, logs in self._logs([self._reader.topics], first, last):
@@ -224,9 +266,15 @@ class Listener:
     def _rescan(self, head: Head) -> None:
         """Read the newest blocks again: endpoints have been seen to leave logs out."""
         self._rescanned_at = time.monotonic()
-        first = max(self._first, head.number - RESCAN_BLOCKS)
-        for _, logs in self._logs([self._reader.topics], first, self._cursor()[0]):
+        first = head.number - RESCAN_BLOCKS
+        if self._rescanned_up_to is not None:
+            first = min(first, self._rescanned_up_to)
+        self._rescanned_up_to = self._cursor()[0]
+        for _, logs in self._logs(
+            [self._reader.topics], max(self._first, first), self._cursor()[0]
+        ):
             if missed := self._take(logs):
+                self.missed_events += missed
                 _log.warning(line("missed events", jobs=missed, found_by="second reading"))
 
     def _reconcile(self) -> None:
@@ -234,6 +282,12 @@ class Listener:
         for job in self._store.open_on_chain():
             state = _STATUS[self._contracts.read("InferenceRouter", "stateOf", job.job_id)]
             if state != job.status:
+                self.missed_events += 1
                 _log.warning(line("missed events", job=job.job_id, stored=job.status, chain=state))
                 self._store.add_events(self._past_of(job.job_id))
                 self._refresh([job.job_id])
+
+
+def _essence(logs: list[Log]) -> list[tuple[str, ...]]:
+    """What several endpoints have to say alike about logs."""
+    return [(log["logIndex"], log["transactionHash"], *log["topics"], log["data"]) for log in logs]

@@ -187,10 +187,14 @@ class Outbox:
         )
 
     def cancel_job(self, job_id: int) -> bool:
-        """Withdraw what is under way for a job: its nonce will be used up by nothing. Returns whether there was any."""
+        """Withdraw what is under way for a job: its nonce will be used up by nothing. Returns whether there was any.
+
+        What was final is marked too: should a deep reorg have undone it, it must not be sent again as it was.
+        """
         return bool(
             self._store.write(
-                "UPDATE outbox SET cancel = 1 WHERE job_id = ? AND sender = ? AND state IN ('signed', 'sent', 'mined')",
+                "UPDATE outbox SET cancel = 1 WHERE job_id = ? AND sender = ? "
+                "AND state IN ('signed', 'sent', 'mined', 'final')",
                 (job_id, self.sender),
             ).rowcount
         )

@@ -1,15 +1,18 @@
 """JSON-RPC over HTTP to one of several endpoints: timeouts, retries with jitter, and errors sorted by what to do.
 
-The first healthy endpoint is asked. One that fails rests for a while; one that serves another chain is never used.
-Before its first use and after each of its failures an endpoint has to show the right chain id and genesis block, since
-a node can be replaced by another behind the same URL.
+The first healthy endpoint is asked. One that fails rests for a while, and so does one that lags behind the others; one
+that serves another chain is never used. Before its first use, after each of its failures and after each reorg an
+endpoint has to show the right chain id and genesis block, since a node can be replaced by another behind the same URL.
+What decides about money is asked with `agreed`, of several endpoints at once.
 """
 
 import itertools
+import json
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +22,7 @@ from web3.types import RPCEndpoint, RPCResponse
 
 from oracle.errors import (
     RawRevert,
+    RpcDisagreement,
     RpcError,
     RpcRateLimited,
     RpcRefused,
@@ -30,7 +34,10 @@ from oracle.logs import line
 Block = dict[str, Any]
 
 REST_S = 5.0
-"""How long an endpoint that failed is left alone while another one works, in seconds."""
+"""How long an endpoint that failed is left alone while another one works, in seconds; twice as long each time."""
+LONGEST_REST_S = 60.0
+SURVEY_EVERY_S = 5.0
+"""How often the heads of all endpoints are compared, in seconds."""
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 2.0
 
@@ -46,6 +53,10 @@ class Endpoint:
         self.checked = False
         self.wrong: str | None = None
         self.rests_until = 0.0
+        self.failures = 0
+        self.height: int | None = None
+        """Its latest block when the endpoints were last compared; None when it gave none."""
+        self.lags = False
         self._url = url
         self._timeout_s = timeout_s
         self._session = requests.Session()
@@ -62,13 +73,22 @@ class Endpoint:
         try:
             reply = self._session.post(self._url, json=body, timeout=self._timeout_s)
             if reply.status_code == 429:
-                raise RpcRateLimited(f"{self.name} asks for fewer requests (HTTP 429)")
+                raise RpcRateLimited(
+                    f"{self.name} asks for fewer requests (HTTP 429)", _wait_s(reply.headers)
+                )
             answer = reply.json()
         except requests.RequestException as error:
             raise RpcUnreachable(f"{self.name} does not answer: {_reason(error)}") from None
         if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
             raise RpcUnreachable(f"{self.name} answers HTTP {reply.status_code}, but not JSON-RPC")
         return answer
+
+    def failed(self, wait_s: float = 0.0) -> None:
+        """Leave it alone for a while, and look at its chain again afterwards."""
+        self.checked = False
+        self.failures += 1
+        rest_s = min(REST_S * 2 ** (self.failures - 1), LONGEST_REST_S)
+        self.rests_until = time.monotonic() + max(rest_s, wait_s)
 
 
 class Rpc:
@@ -80,6 +100,8 @@ class Rpc:
         genesis: Hash of block 0, 0x and 64 hex digits, or None.
         timeout_s: Longest wait for one reply, in seconds.
         tries: Rounds over all endpoints before giving up.
+        max_lag_blocks: How far an endpoint may be behind the others before it is used only when they fail.
+        quorum: How many endpoints have to say the same in `agreed`; 0 for the majority of three or more, and else 1.
     """
 
     def __init__(
@@ -90,10 +112,18 @@ class Rpc:
         *,
         timeout_s: float = 10.0,
         tries: int = 3,
+        max_lag_blocks: int = 3,
+        quorum: int = 0,
     ) -> None:
-        self._endpoints = [Endpoint(url, timeout_s) for url in urls]
+        self.endpoints = [Endpoint(url, timeout_s) for url in urls]
+        self.quorum = quorum or (len(urls) // 2 + 1 if len(urls) > 2 else 1)
+        self.errors: Counter[tuple[str, str]] = Counter()
+        """How often each endpoint failed, by its name and the kind of error."""
+        self.disagreements = 0
         self._expected = (chain_id, genesis)
         self._tries = tries
+        self._max_lag_blocks = max_lag_blocks
+        self._surveyed_at = float("-inf")
         self._ids = itertools.count(1)
 
     def call(self, method: str, *params: Any) -> Any:
@@ -110,17 +140,50 @@ class Rpc:
                 time.sleep(min(FIRST_WAIT_S * 2**attempt, LONGEST_WAIT_S) * jitter)
             for endpoint in self._in_order():
                 try:
-                    self._check(endpoint)
-                    return self._result(method, endpoint.post(self._body(method, params)))
+                    return self._ask(endpoint, method, params)
                 except (RpcUnreachable, RpcRateLimited) as error:
                     failure = error
-                    endpoint.checked = False
-                    endpoint.rests_until = time.monotonic() + REST_S
-                    _log.debug(line("rpc failed", method=method, error=error))
-        wrong = [endpoint.wrong for endpoint in self._endpoints if endpoint.wrong]
-        if len(wrong) == len(self._endpoints) and wrong:
+        wrong = [endpoint.wrong for endpoint in self.endpoints if endpoint.wrong]
+        if len(wrong) == len(self.endpoints) and wrong:
             raise WrongChain("; ".join(wrong))
         raise failure
+
+    def agreed(
+        self, method: str, *params: Any, what_counts: Callable[[Any], Any] = lambda reply: reply
+    ) -> Any:
+        """Return the result that `quorum` endpoints give alike. With a quorum of 1 the same as `call`.
+
+        Args:
+            method: JSON-RPC method.
+            params: Its parameters.
+            what_counts: Returns the part of a result (as JSON would hold it) in which they have to agree.
+
+        Raises:
+            RpcDisagreement: too few answer, or they contradict each other. As `call` with a quorum of 1.
+        """
+        if self.quorum == 1:
+            return self.call(method, *params)
+        votes: dict[str, list[Endpoint]] = {}
+        for endpoint in self._in_order():
+            try:
+                reply = self._ask(endpoint, method, params)
+            except (RpcUnreachable, RpcRateLimited, RpcRefused):
+                continue
+            same = votes.setdefault(json.dumps(what_counts(reply), sort_keys=True), [])
+            same.append(endpoint)
+            if len(same) == self.quorum:
+                self._note_minority(method, [e for v in votes.values() if v is not same for e in v])
+                return reply
+        names = " | ".join(", ".join(e.name for e in voters) for voters in votes.values())
+        self.disagreements += len(votes) > 1
+        raise RpcDisagreement(
+            f"expected {self.quorum} endpoints to agree on {method}, got {names or 'no answer at all'}"
+        )
+
+    def recheck(self) -> None:
+        """Let every endpoint show its chain id and first block again before its next use."""
+        for endpoint in self.endpoints:
+            endpoint.checked = False
 
     def block(self, number: int | str) -> Block | None:
         """Return a block's header with transaction hashes, or None if there is none. Numbers stay hex."""
@@ -129,17 +192,70 @@ class Rpc:
         return block
 
     def head(self) -> Block:
-        """Return the latest block."""
+        """Return the latest block of the best endpoint; from time to time after comparing them all."""
+        if len(self.endpoints) > 1 and time.monotonic() - self._surveyed_at > SURVEY_EVERY_S:
+            self._survey()
         block = self.block("latest")
         if block is None:
             raise RpcUnreachable("the endpoint has no latest block")
         return block
 
     def _in_order(self) -> list[Endpoint]:
-        """The endpoints that may be used, those that rest last."""
+        """The endpoints that may be used; those that rest come last, and before them those that lag."""
         now = time.monotonic()
-        usable = [endpoint for endpoint in self._endpoints if endpoint.wrong is None]
-        return sorted(usable, key=lambda endpoint: endpoint.rests_until > now)
+        usable = [endpoint for endpoint in self.endpoints if endpoint.wrong is None]
+        return sorted(usable, key=lambda endpoint: (endpoint.rests_until > now, endpoint.lags))
+
+    def _ask(self, endpoint: Endpoint, method: str, params: Sequence[Any]) -> Any:
+        """Ask one endpoint. What fails is counted, and the endpoint rests."""
+        try:
+            self._check(endpoint)
+            reply = endpoint.post(self._body(method, params))
+        except (RpcUnreachable, RpcRateLimited) as error:
+            self.errors[endpoint.name, type(error).__name__] += 1
+            endpoint.failed(getattr(error, "wait_s", 0.0))
+            _log.debug(line("rpc failed", method=method, error=error))
+            raise
+        endpoint.failures = 0
+        return self._result(method, reply)
+
+    def _survey(self) -> None:
+        """Compare the heads of all endpoints. A single one cannot make the others look late by claiming a high head."""
+        for endpoint in self.endpoints:
+            endpoint.height = None
+            if endpoint.wrong or endpoint.rests_until > time.monotonic():
+                continue
+            try:
+                endpoint.height = int(self._ask(endpoint, "eth_blockNumber", ()), 16)
+            except RpcError:
+                continue
+        heights = sorted((e.height for e in self.endpoints if e.height is not None), reverse=True)
+        if heights:
+            best = heights[min(self.quorum, len(heights)) - 1]
+            for endpoint in self.endpoints:
+                self._note_lag(endpoint, best)
+        self._surveyed_at = time.monotonic()
+
+    def _note_lag(self, endpoint: Endpoint, best: int) -> None:
+        if endpoint.height is None:
+            return
+        lags = endpoint.height < best - self._max_lag_blocks
+        if lags != endpoint.lags:
+            _log.warning(
+                line(
+                    "endpoint out of sync" if lags else "endpoint in sync",
+                    endpoint=endpoint.name,
+                    block=endpoint.height,
+                    best=best,
+                )
+            )
+        endpoint.lags = lags
+
+    def _note_minority(self, method: str, minority: list[Endpoint]) -> None:
+        for endpoint in minority:
+            self.disagreements += 1
+            endpoint.failed()
+            _log.error(line("endpoints disagree", method=method, outvoted=endpoint.name))
 
     def _check(self, endpoint: Endpoint) -> None:
         chain_id, genesis = self._expected
@@ -192,6 +308,12 @@ class Web3Provider(JSONBaseProvider):
     def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
         """Answer one call of web3.py; errors pass through as ours."""
         return {"jsonrpc": "2.0", "id": 0, "result": self._rpc.call(method, *params)}
+
+
+def _wait_s(headers: Any) -> float:
+    """Seconds of a `Retry-After` header, 0 without one (or with a date), at most a minute."""
+    text = str(headers.get("Retry-After", ""))
+    return min(float(text), LONGEST_REST_S) if text.isdigit() else 0.0
 
 
 def _reason(error: requests.RequestException) -> str:

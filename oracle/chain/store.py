@@ -16,7 +16,7 @@ from typing import Any, Literal
 from offchain_worker.job import Inference, Job
 from oracle.chain.events import ChainJob, Kind, OnChain, RouterEvent
 from oracle.chain.schema import TABLES
-from oracle.errors import StoreUnusable
+from oracle.errors import StoreBusy, StoreUnusable
 
 SCHEMA = "1"
 RING_BLOCKS = 512
@@ -119,27 +119,31 @@ class Store:
                 self._open_since = time.monotonic()
             return self._db.execute(sql, values if isinstance(values, Mapping) else tuple(values))
         except sqlite3.OperationalError as error:
-            raise StoreUnusable(f"cannot write the job database {self.path}: {error}") from None
+            raise StoreBusy(f"cannot write the job database {self.path}: {error}") from None
 
     def read(self, sql: str, values: Iterable[Any] = ()) -> list[sqlite3.Row]:
         """Return the rows of a query, uncommitted ones of our own included."""
         return self._db.execute(sql, tuple(values)).fetchall()
 
     def commit(self) -> None:
-        """Make everything since the last commit durable. Free when nothing was written."""
+        """Make everything since the last commit durable. Free when nothing was written.
+
+        Raises:
+            StoreBusy: the disk is full or fails; nothing is lost but what was not committed, which is read again.
+        """
         if self._open_since is None:
             return
         try:
             self._db.execute("COMMIT")
         except sqlite3.OperationalError as error:
-            raise StoreUnusable(f"cannot write the job database {self.path}: {error}") from None
+            raise StoreBusy(f"cannot write the job database {self.path}: {error}") from None
         self._open_since = None
 
     def rollback(self) -> None:
         """Forget everything since the last commit."""
-        if self._open_since is not None:
+        if self._db.in_transaction:  # after a full disk SQLite has done it already
             self._db.execute("ROLLBACK")
-            self._open_since = None
+        self._open_since = None
 
     @property
     def open_for_ms(self) -> float:

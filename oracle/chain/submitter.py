@@ -70,6 +70,7 @@ class Submitter:
         self._bump_after_blocks = bump_after_blocks
         self._strikes: Counter[int] = Counter()
         self._looked_at: tuple[str, float] = ("", 0.0)
+        self._doubts = False
 
     def start(self) -> None:
         """Look at the sender's nonce, so that the next one follows it, and fill what is missing below ours."""
@@ -82,19 +83,24 @@ class Submitter:
         if self._looked_at[0] == head.hash and now - self._looked_at[1] < RESEND_AFTER_S:
             return []
         self._looked_at = (head.hash, now)
-        rows = self._outbox.rows("signed", "sent", "mined")
-        if not rows:
+        if not self._outbox.rows("signed", "sent", "mined") and not self._doubts:
             return []
         count = self._mined_count()
         self._outbox.lowest_nonce = count
         self._close_gaps(count)
+        self._doubts = False
         outcomes = []
-        for row in rows:
+        for row in self._outbox.rows("signed", "sent", "mined"):
             if row.nonce < count:
                 outcomes += self._look_for_receipt(row, head)
             else:
                 self._push(row, head)
         return outcomes
+
+    def doubt(self) -> None:
+        """A reorg undid blocks: look again at what was final, even if nothing else is under way."""
+        self._doubts = True
+        self._looked_at = ("", 0.0)
 
     def send(self, head: Head) -> int:
         """Hand over every attempt that no node has yet, lowest nonce first. Returns how many went out.
@@ -139,7 +145,9 @@ class Submitter:
     def _look_for_receipt(self, row: Row, head: Head) -> list[Outcome]:
         """The nonce is used up: by which of our attempts, and how deep?"""
         for attempt in reversed(row.attempts):
-            receipt = self._rpc.call("eth_getTransactionReceipt", attempt.hash)
+            receipt = self._rpc.agreed(
+                "eth_getTransactionReceipt", attempt.hash, what_counts=_essence
+            )
             if receipt and self._is_canonical(receipt):
                 self._strikes.pop(row.id, None)
                 return self._mined(row, attempt.cancel, receipt, head)
@@ -245,7 +253,7 @@ class Submitter:
             )
             self._store.write(
                 "UPDATE outbox SET state = 'sent', cancel = ? WHERE id = ?",
-                (row.state != "final", row.id),
+                (row.cancel or row.state != "final", row.id),
             )
         live = {row.nonce for row in self._outbox.rows("signed", "sent", "mined")}
         for nonce in range(count, max(live, default=count)):
@@ -254,7 +262,7 @@ class Submitter:
                 self._outbox.fill(nonce)
 
     def _mined_count(self) -> int:
-        return int(self._rpc.call("eth_getTransactionCount", self._outbox.sender, "latest"), 16)
+        return int(self._rpc.agreed("eth_getTransactionCount", self._outbox.sender, "latest"), 16)
 
     def _is_canonical(self, receipt: dict[str, Any]) -> bool:
         block = self._rpc.block(int(receipt["blockNumber"], 16))
@@ -276,3 +284,8 @@ class Submitter:
                     ms_in_model=job.inference.duration_ms if job.inference else 0.0,
                 )
             )
+
+
+def _essence(receipt: dict[str, Any] | None) -> list[Any] | None:
+    """What several endpoints have to say alike about a receipt."""
+    return [receipt["blockHash"], receipt["status"], receipt["gasUsed"]] if receipt else None

@@ -1,4 +1,8 @@
-"""One process per home folder: an exclusive lock on a file, dropped by the kernel however the process ends."""
+"""One process per home folder and per key: exclusive locks on files, dropped by the kernel however a process ends.
+
+The lock of a key lies outside of the home folder, because a home folder can be copied. It holds for one user of one
+machine; two machines with one key do no harm (the contract takes one answer), but pay for each other's mistakes.
+"""
 
 import fcntl
 import os
@@ -13,10 +17,12 @@ class Lease:
 
     Args:
         path: Lock file; made if there is none. Its content is the number of the process that holds it.
+        what: What it stands for, for the message to a second process.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, what: str) -> None:
         self._path = path
+        self._what = what
         self._file = -1
 
     def __enter__(self) -> "Lease":
@@ -33,8 +39,7 @@ class Lease:
             holder = os.read(self._file, 20).decode(errors="replace").strip() or "unknown"
             os.close(self._file)
             raise HomeInUse(
-                f"process {holder} is running with the home folder {self._path.parent} already: "
-                "stop it first, or use another home folder"
+                f"process {holder} is running with {self._what} already: stop it first"
             ) from None
         os.ftruncate(self._file, 0)
         os.write(self._file, str(os.getpid()).encode())

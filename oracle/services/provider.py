@@ -5,6 +5,7 @@ for what was read, one for the inference together with the signed transaction. A
 """
 
 import logging
+import random
 import signal
 import threading
 from types import FrameType
@@ -15,16 +16,19 @@ from oracle.chain.outbox import Outbox
 from oracle.chain.store import Store
 from oracle.chain.submitter import Submitter
 from oracle.config import Settings
-from oracle.errors import KeyUnavailable, RpcError
+from oracle.errors import KeyUnavailable, RpcError, RpcRateLimited, StoreBusy
 from oracle.logs import line
 from oracle.policy import Policy, Terms
 from oracle.services.keeper import Duties, Keeper
+from oracle.services.purse import Purse
 from oracle.services.serve import Compute, Service, advance, conclude
 
 JOBS_PER_TICK = 64
 GROUP_MS = 10.0
 """How long a finished job may wait for others to share its commit, in milliseconds."""
-WAIT_AFTER_FAILURE_S = 1.0
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 15.0
+"""How long to wait after a failure of the chain or the disk, doubled from the first to the longest, in seconds."""
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +60,11 @@ class Provider:
         self._outbox = outbox
         self._listener = listener
         self._stopping = threading.Event()
+        self._poll_interval_s = settings.chain.poll_interval_s
+        self._started = False
+        self._reorgs_seen = 0
+        self.failures = 0
+        """How often in a row the chain or the disk failed."""
         self._recovered: set[int] = set()
         limits = settings.limits
         self._submitter = Submitter(
@@ -74,6 +83,7 @@ class Provider:
             price_to_gas=limits.price_to_gas,
         )
         policy = Policy(terms, self.head, outbox.gas_price_wei)
+        self.purse = Purse(contracts.rpc, outbox, terms.answer_gas)
         self._service = Service(store, policy, worker, outbox, limits.max_tries)
         keep = settings.keeper
         self._keeper = Keeper(
@@ -114,6 +124,7 @@ class Provider:
                 reason = "the process ended while the model ran"
                 self._store.postpone(row["job_id"], reason, row["tries"] + 1, 0.0)
         self._store.commit()
+        self._started = True
         _log.info(
             line(
                 "ready",
@@ -132,9 +143,18 @@ class Provider:
             WorkerError, OracleError: only those that say "stop".
         """
         head = self._listener.tick()
+        if len(self._listener.reorgs) > self._reorgs_seen:
+            self._reorgs_seen = len(self._listener.reorgs)
+            self._submitter.doubt()
         for outcome in self._submitter.check(head):
             conclude(outcome, self._service)
-        ready = self._store.ready(JOBS_PER_TICK)
+        if (
+            head.number < self._listener.calm_from
+        ):  # what was final is not: wait for a branch that stays
+            self._store.commit()
+            return False
+        self.purse.look(head)
+        ready = [] if self.purse.is_empty else self._store.ready(JOBS_PER_TICK)
         for job_id in ready:
             if self._stopping.is_set():
                 break
@@ -170,23 +190,36 @@ class Provider:
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        started = False
         while not self._stopping.is_set():
-            try:
-                if not started:
-                    self.start()
-                    started = True
-                more = self.tick()
-            except RpcError as error:
-                self._store.rollback()
-                if error.action != "retry":
-                    raise
-                _log.warning(line("chain unreachable", reason=error))
-                self._stopping.wait(WAIT_AFTER_FAILURE_S)
-                continue
-            if not more:
-                self._stopping.wait(self._settings.chain.poll_interval_s)
+            self._stopping.wait(self.step())
         _log.info(line("stopped", jobs=dict(self._store.counts())))
+
+    def step(self) -> float:
+        """Start if that has not been done, and tick once. Returns how long to wait before the next step, in seconds.
+
+        When the chain or the disk fails, what was not committed is forgotten, and the wait grows with every failure.
+
+        Raises:
+            WorkerError, OracleError: only those that say "stop".
+        """
+        try:
+            if not self._started:
+                self.start()
+            more = self.tick()
+        except (RpcError, StoreBusy) as error:
+            self._store.rollback()
+            if error.action != "retry":
+                raise
+            self.failures += 1
+            kind = "chain unreachable" if isinstance(error, RpcError) else "database busy"
+            jitter = random.uniform(0.5, 1.0)  # noqa: S311  # keeps workers apart, nothing secret
+            wait_s = min(FIRST_WAIT_S * 2.0 ** min(self.failures - 1, 10), LONGEST_WAIT_S) * jitter
+            if isinstance(error, RpcRateLimited):
+                wait_s = max(wait_s, error.wait_s)
+            _log.warning(line(kind, reason=error, retry_in_s=wait_s))
+            return wait_s
+        self.failures = 0
+        return 0.0 if more else self._poll_interval_s
 
     def stop(self) -> None:
         """End `run` after the job at hand."""

@@ -195,6 +195,17 @@ class Market:
         )
         return self.chain.read("InferenceRouter", "lastJobId")
 
+    def call(self) -> dict[str, Any]:
+        """A request as a transaction that Anvil may sign."""
+        data = self.chain.contracts.encode("InferenceRouter", "request", self.asked(None))
+        return {
+            "from": self.requester,
+            "to": self.chain.contracts.address("InferenceRouter"),
+            "data": "0x" + data.hex(),
+            "value": hex(PRICE),
+            "gas": hex(1_000_000),
+        }
+
     def asked(
         self, payload: bytes | None, window_s: int = 3600, callback_gas: int = 0, offer: int = 0
     ) -> dict[str, Any]:
@@ -272,6 +283,7 @@ class Node:
                 "limits.bump_after_blocks": 2,
                 "keeper.every_s": 0.1,
                 "keeper.claim": False,
+                "paths.locks": str(self.home.parent / "locks"),
                 **changes,
             }
         )

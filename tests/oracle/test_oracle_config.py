@@ -237,10 +237,10 @@ def test_refuse__when_nothing_speaks_against_it__takes_it(rule, job):
 
 def test_lease__when_taken__names_its_holder(tmp_path):
     with (
-        Lease(tmp_path / "lock"),
+        Lease(tmp_path / "lock", "this key"),
         pytest.raises(HomeInUse, match=r"process \d+ is running"),
-        Lease(tmp_path / "lock"),
+        Lease(tmp_path / "lock", "this key"),
     ):
         pass
-    with Lease(tmp_path / "lock"):
+    with Lease(tmp_path / "lock", "this key"):
         pass

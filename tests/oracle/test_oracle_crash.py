@@ -1,8 +1,6 @@
-"""`lattice provider run`, killed at each state and started again.
+"""`lattice provider run`, as a process of its own. What kills it, and when, is in tests/faults.
 
 run
-├── when it is killed at any point of a job's way
-│   └── the next start answers the job, once
 ├── when a second process has the same home folder
 │   └── it ends with one clear line
 ├── when it gets SIGTERM
@@ -19,9 +17,8 @@ import signal
 import sqlite3
 import time
 
-import pytest
 from eth_account import Account
-from live_chain import SETTLED, start_anvil
+from live_chain import start_anvil
 
 from oracle.keys import KeySigner
 
@@ -39,40 +36,6 @@ def end(process):
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=15)
     return process.returncode, errors
-
-
-def use(xor):
-    """Let the provider's own process find the model."""
-    return {"paths.store": str(xor.store)}
-
-
-@pytest.mark.parametrize(
-    "label", ["seen", "stored", "inferred", "signed", "broadcast", "mined", "final"]
-)
-def test_run__when_killed__answers_once_after_the_next_start(label, provider, market, chain, xor):
-    from numpy import float32, zeros
-
-    from offchain_worker.payload import encode
-
-    job_id = market.request(encode({"x": zeros((1, 2), float32)}))
-    killed = provider.run(crash_at=label, **use(xor))
-    if label == "final":
-        wait_for(lambda: market.state(job_id) == SETTLED)
-        chain.mine(2)
-    killed.communicate(timeout=20)
-    assert killed.returncode == -signal.SIGKILL
-
-    again = provider.run(**use(xor))
-    wait_for(lambda: market.state(job_id) == SETTLED)
-    chain.mine(2)
-    wait_for(lambda: states(provider) == ["final"])
-    code, errors = end(again)
-
-    assert code == 0, errors
-    assert int(chain("eth_getTransactionCount", provider.signer.address, "latest"), 16) == 1
-    provider.open(**use(xor))
-    assert provider.worker.inferred == []
-    assert provider.parts.store.counts() == {"final": 1}
 
 
 def test_run__when_a_second_process_starts__it_ends_with_one_line(provider, market, chain):

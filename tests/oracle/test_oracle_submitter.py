@@ -195,7 +195,7 @@ def test_send__when_the_node_has_it_already__is_a_success(queued, market, chain)
 
 
 def test_send__when_the_account_has_no_money__goes_out_later(provider, market, chain):
-    provider.open()
+    provider.open().tick()
     job_id = market.request()
     chain("anvil_setBalance", provider.signer.address, "0x1")
 

@@ -1,0 +1,62 @@
+"""The operator's money for gas: whether there is enough to take on more jobs."""
+
+import logging
+import time
+
+from oracle.chain.listener import Head
+from oracle.chain.outbox import Outbox
+from oracle.chain.rpc import Rpc
+from oracle.logs import line
+
+LOOK_EVERY_S = 10.0
+ANSWERS_AHEAD = 3
+"""For how many answers at the present fee there has to be money before another job is taken on."""
+
+_log = logging.getLogger(__name__)
+
+
+class Purse:
+    """Looks at the operator's balance now and then.
+
+    Args:
+        answer_gas: What an answer costs without its callback, in gas.
+    """
+
+    def __init__(self, rpc: Rpc, outbox: Outbox, answer_gas: int) -> None:
+        self._rpc = rpc
+        self._outbox = outbox
+        self._answer_gas = answer_gas
+        self._looked_at = float("-inf")
+        self._looked_block = ""
+        self.balance_wei = 0
+        """The balance when it was last looked at."""
+        self.needed_wei = 0
+        """The least balance with which jobs are taken on."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was too little money at the last look."""
+        return self.balance_wei < self.needed_wei
+
+    def look(self, head: Head) -> None:
+        """Read the balance every ten seconds, and while there is too little, with every block."""
+        now = time.monotonic()
+        every_block = self.is_empty and self._looked_block != head.hash
+        if now - self._looked_at < LOOK_EVERY_S and not every_block:
+            return
+        self._looked_at, self._looked_block = now, head.hash
+        was_empty = self.is_empty
+        self.balance_wei = int(self._rpc.call("eth_getBalance", self._outbox.sender, "latest"), 16)
+        self.needed_wei = ANSWERS_AHEAD * self._answer_gas * self._outbox.gas_price_wei()
+        if self.is_empty != was_empty:
+            report, event = (
+                (_log.critical, "funds low") if self.is_empty else (_log.info, "funds back")
+            )
+            report(
+                line(
+                    event,
+                    account=self._outbox.sender,
+                    balance_wei=self.balance_wei,
+                    needed_wei=self.needed_wei,
+                )
+            )

@@ -1,0 +1,135 @@
+"""The machine or what is on it fails.
+
+machine
+├── 33 the model is missing or was changed: nothing wrong is answered
+├── 34 the disk is full or another program holds the database: nothing is taken on and nothing lost
+└── 36 the stored result was changed: that is noticed before it is signed, and it is inferred again
+"""
+
+import json
+import sqlite3
+
+from fault_steps import XOR_INPUT, check_books, finish, serving, stopped, table, wait_for
+from live_chain import ASSIGNED, OPEN, SETTLED
+
+from offchain_worker.errors import ArtifactMissing
+
+
+def test_fault_33_model_is_missing__given_back_with_the_reason(provider, market, tmp_path, chain):
+    job_id = market.request(XOR_INPUT)
+
+    process = provider.run(**{"paths.store": str(tmp_path / "empty"), "limits.max_tries": 1})
+    wait_for(lambda: market.state(job_id) == OPEN)
+    chain.mine(3)
+    stopped(process)
+
+    ((state, reason),) = table(provider, "SELECT state, reason FROM jobs")
+    assert state == "declined"
+    assert "gave up after 1 tries" in reason
+
+
+def test_fault_33_model_comes_late__answered_in_the_end(provider, market):
+    provider.open()
+    provider.worker.failures = [ArtifactMissing("no block bafy... here")] * 2
+    job_id = market.request()
+
+    finish(provider, market)
+
+    assert market.state(job_id) == SETTLED
+    assert provider.worker.inferred == [job_id] * 3
+
+
+def test_fault_34_disk_is_full__nothing_is_lost(provider, market, chain, caplog):
+    provider.open()
+    first = market.request()
+    provider.tick_until(first, "mined")
+    store = provider.parts.store
+    pages = store.read("PRAGMA page_count")[0][0]
+    store._db.execute(f"PRAGMA max_page_count = {pages}")
+    ids = [market.request() for _ in range(10)]
+
+    waits = [provider.parts.provider.step() for _ in range(3)]
+
+    assert "database-busy" in caplog.text
+    assert min(waits) > 0
+    assert {market.state(job_id) for job_id in ids} == {ASSIGNED}
+    store._db.execute(f"PRAGMA max_page_count = {pages + 10_000}")
+    provider.parts.provider.step()
+    finish(provider, market)
+    assert {market.state(job_id) for job_id in (first, *ids)} == {SETTLED}
+
+
+def test_fault_34_database_is_locked__it_waits(provider, market, caplog):
+    provider.open()
+    provider.parts.store._db.execute("PRAGMA busy_timeout = 50")
+    job_id = market.request()
+    other = sqlite3.connect(provider.parts.store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    assert provider.parts.provider.step() > 0
+
+    assert "database-busy" in caplog.text
+    other.execute("ROLLBACK")
+    other.close()
+    finish(provider, market)
+    assert market.state(job_id) == SETTLED
+
+
+def test_fault_34_log_of_the_database_was_torn__it_is_read_from_the_chain(provider, market):
+    provider.open()
+    job_id = market.request()
+    provider.tick_until(job_id, "mined")
+    provider.parts.store.commit()
+    wal = provider.home / "jobs.sqlite-wal"
+    torn = wal.read_bytes()[:-1500]
+    provider.crash()
+    wal.write_bytes(torn)
+
+    provider.open()
+    finish(provider, market)
+
+    assert market.state(job_id) == SETTLED
+    assert provider.state(job_id) == "final"
+
+
+def test_fault_36_stored_result_was_changed__inferred_again(provider, market, monkeypatch):
+    provider.open()
+    job_id = market.request()
+    monkeypatch.setattr(provider.signer, "sign_transaction", broken)
+    provider.tick()
+    store = provider.parts.store
+    inference = json.loads(store.read("SELECT inference FROM jobs")[0]["inference"])
+    inference["output"] = inference["output"][:-1] + "0"
+    store.write("UPDATE jobs SET inference = ?", (json.dumps(inference),))
+    monkeypatch.undo()
+
+    finish(provider, market)
+
+    assert provider.worker.inferred == [job_id, job_id]
+    assert market.state(job_id) == SETTLED
+    check_books(provider, market)
+
+
+def test_fault_33_block_of_the_model_was_changed__never_answered_with_it(
+    provider, market, xor, tmp_path
+):
+    import shutil
+
+    store = tmp_path / "store"
+    shutil.copytree(xor.store, store)
+    for block in (path for path in store.rglob("*") if path.is_file()):
+        data = bytearray(block.read_bytes())
+        data[-1] ^= 1
+        block.write_bytes(data)
+    job_id = market.request(XOR_INPUT)
+
+    process = provider.run(**serving(xor, **{"paths.store": str(store)}))
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert "expected" in said
+    assert market.state(job_id) == ASSIGNED
+
+
+def broken(transaction):
+    raise ValueError("the signer is broken")

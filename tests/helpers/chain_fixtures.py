@@ -1,0 +1,84 @@
+"""Fixtures of all suites that need a real chain: one per suite, put back after each test, and what stands on it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from live_chain import MODEL_PRICE, NATIVE, Anvil, Market, Node, deploy, register, start_anvil
+
+from offchain_worker.pipeline import add_packaged
+from offchain_worker.storage.store import EmbeddedStore
+
+
+@pytest.fixture(scope="session")
+def anvil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Anvil]:
+    """One chain for all tests, with the contracts and the model `xor` registered."""
+    chain = start_anvil()
+    try:
+        deploy(chain, tmp_path_factory.mktemp("deployment"))
+        yield chain
+    finally:
+        chain.process.kill()
+        chain.process.wait()
+
+
+@pytest.fixture
+def chain(anvil: Anvil) -> Iterator[Anvil]:
+    """The chain, put back afterwards to where it was."""
+    snapshot = anvil("evm_snapshot")
+    base_fee = anvil("eth_getBlockByNumber", "pending", False)["baseFeePerGas"]
+    yield anvil
+    anvil("evm_setAutomine", True)
+    anvil("evm_revert", snapshot)
+    anvil("anvil_setNextBlockBaseFeePerGas", base_fee)  # the snapshot does not hold it
+
+
+@pytest.fixture(scope="session")
+def xor(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """The packaged model `xor`: its store folder and its CID."""
+    folder = tmp_path_factory.mktemp("store")
+    return SimpleNamespace(store=folder, cid=add_packaged("xor", EmbeddedStore(folder)))
+
+
+@pytest.fixture
+def market(chain: Anvil, xor: SimpleNamespace) -> Market:
+    """The registered model, without any provider."""
+    return register_model(chain, xor)
+
+
+def register_model(chain: Anvil, xor: SimpleNamespace) -> Market:
+    """Register the model `xor` on a chain with the contracts."""
+    owner = chain.accounts[1]
+    verifier = chain.contracts.address("SignatureVerifier")
+    digest = xor.cid.data[4:]
+    version = {
+        "digest": digest,
+        "possessionRoot": bytes(32),
+        "integerRoot": bytes(32),
+        "manifestHash": bytes(32),
+        "sizeBytes": 1,
+        "format": b"reference".ljust(16, b"\0"),
+    }
+    terms = {"receiver": owner, "price": MODEL_PRICE, "royaltyBps": 1000, "token": NATIVE}
+    policy = chain.read("ModelRegistry", "policyIdOf", verifier, NATIVE, NATIVE)
+    chain.send("ModelRegistry", "register", "xor", version, terms, policy, sender=owner)
+    market = {
+        "modelId": chain.read("ModelRegistry", "modelIdOf", owner, digest),
+        "version": 1,
+        "epoch": 1,
+        "token": NATIVE,
+        "verifier": verifier,
+        "secondVerifier": NATIVE,
+        "resolution": NATIVE,
+    }
+    return Market(chain, market, chain.accounts[2])
+
+
+@pytest.fixture
+def provider(market: Market, tmp_path: Path) -> Iterator[Node]:
+    """A registered provider with an open offer; not started."""
+    node = register(market, tmp_path / "provider")
+    yield node
+    if hasattr(node, "parts"):
+        node.parts.store.close()
