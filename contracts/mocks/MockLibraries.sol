@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {DagCbor} from "../libraries/DagCbor.sol";
 import {FeeSplit} from "../libraries/FeeSplit.sol";
+import {Possession} from "../libraries/Possession.sol";
 import {Tickets} from "../libraries/Tickets.sol";
 
 /// @title MockLibraries
@@ -28,6 +29,23 @@ contract MockLibraries {
 
     function firstText(bytes calldata data) external pure returns (string memory) {
         return DagCbor.firstText(data);
+    }
+
+    function possessionShape(
+        uint256 size,
+        uint256 index
+    ) external pure returns (uint256 leaves, uint256 depth, uint256 leafLength) {
+        leaves = Possession.leaves(size);
+        depth = Possession.depth(leaves);
+        if (index < leaves) leafLength = Possession.leafLength(size, index);
+    }
+
+    function possessionRoot(
+        uint256 index,
+        bytes calldata leaf,
+        bytes32[] calldata path
+    ) external pure returns (bytes32) {
+        return Possession.rootOf(index, leaf, path);
     }
 
     function push(uint32 offerId) external returns (uint256) {

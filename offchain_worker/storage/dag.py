@@ -57,6 +57,8 @@ class FilePart:
     links: tuple[Link, ...]
     size_bytes: int
     """Bytes of content below it, as it says itself."""
+    sizes: tuple[int, ...] = ()
+    """Bytes of content below each link, as it says itself."""
 
 
 def leaf(chunk: bytes) -> Node:
@@ -111,7 +113,8 @@ def decode(cid: Cid, block: bytes) -> Directory | FilePart:
 
 
 def _unixfs(cid: Cid, data: bytes, links: tuple[Link, ...]) -> Directory | FilePart:
-    kind, content, size, parts = -1, b"", 0, 0
+    kind, content, size = -1, b"", 0
+    sizes: list[int] = []
     for field, value in _fields(cid, data):
         if field == 1 and isinstance(value, int):
             kind = value
@@ -119,17 +122,17 @@ def _unixfs(cid: Cid, data: bytes, links: tuple[Link, ...]) -> Directory | FileP
             content = value
         elif field == 3 and isinstance(value, int):
             size = value
-        elif field == 4:
-            parts += 1
+        elif field == 4 and isinstance(value, int):
+            sizes.append(value)
     if kind == _DIRECTORY:
         return Directory(links)
     if kind not in (0, _FILE):
         raise BadArtifact(
             f"expected a file or a folder in block {cid}, got {_KINDS.get(kind, f'UnixFS type {kind}')}"
         )
-    if parts != len(links):
-        raise BadArtifact(f"expected {len(links)} block sizes in block {cid}, got {parts}")
-    return FilePart(content, links, size)
+    if len(sizes) != len(links):
+        raise BadArtifact(f"expected {len(links)} block sizes in block {cid}, got {len(sizes)}")
+    return FilePart(content, links, size, tuple(sizes))
 
 
 def _link(cid: Cid, data: bytes) -> Link:

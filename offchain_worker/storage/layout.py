@@ -30,6 +30,7 @@ MAX_DEPTH = 64
 
 Put = Callable[[Cid, bytes], None]
 Get = Callable[[Cid], bytes]
+Add = Callable[[str, Path], Node]
 
 
 def keep_nothing(cid: Cid, block: bytes) -> None:
@@ -67,18 +68,32 @@ def join(parts: Iterable[Node], put: Put) -> Node:
 def import_folder(folder: Path, put: Put) -> Node:
     """Cut a folder with all that is in it into blocks, give each to `put`, and return its root.
 
+    Errors as `walk_folder`.
+    """
+
+    def add(_: str, path: Path) -> Node:
+        with path.open("rb") as file:
+            return import_file(file, put)
+
+    return walk_folder(folder, put, add)
+
+
+def walk_folder(folder: Path, put: Put, add: Add, name: str = "") -> Node:
+    """Give each file below `folder` and its path in it to `add`, each folder's block to `put`; return the root.
+
+    Files come in the order of the folders' links: sorted by the bytes of their names, depth first.
+
     Raises:
         BadArtifact: Something in it is neither a file nor a folder (symlinks are not followed), or a folder has too
             many entries.
     """
     entries: dict[str, Node] = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir(), key=lambda entry: entry.name.encode()):
         mode = path.lstat().st_mode
         if stat.S_ISDIR(mode):
-            entries[path.name] = import_folder(path, put)
+            entries[path.name] = walk_folder(path, put, add, f"{name}{path.name}/")
         elif stat.S_ISREG(mode):
-            with path.open("rb") as file:
-                entries[path.name] = import_file(file, put)
+            entries[path.name] = add(name + path.name, path)
         else:
             kind = "a symlink" if stat.S_ISLNK(mode) else "a special file"
             raise BadArtifact(

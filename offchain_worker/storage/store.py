@@ -5,16 +5,17 @@ processes may add the same thing at once. Reads hash what they read.
 """
 
 import io
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from offchain_worker.errors import ArtifactMissing, CorruptedBlock
+from offchain_worker.storage.block_writer import BlockWriter
+from offchain_worker.storage.chunking import Scan, scan
 from offchain_worker.storage.cid import Cid
-from offchain_worker.storage.export import export, sync
+from offchain_worker.storage.export import export
 from offchain_worker.storage.layout import Put, import_file, import_folder, read_file
+from offchain_worker.storage.walk import Stat, stat
 
 
 class EmbeddedStore:
@@ -50,6 +51,29 @@ class EmbeddedStore:
                 "check this disk, then add the artifact again, which writes the block anew"
             )
         return block
+
+    def add(self, path: Path, threads: int = 1) -> Scan:
+        """Store a file or folder in one pass that also gives its shards and possession tree. Durable when it returns.
+
+        Args:
+            path: What to store.
+            threads: How many cores to use, at least 1.
+
+        Raises:
+            BadArtifact: As `add_folder`.
+        """
+        with self._adding() as put:
+            return scan(path, put, threads)
+
+    def verify(self, cid: Cid, max_bytes: int, threads: int = 2) -> Stat:
+        """Hash every block of a file or folder; return what there is.
+
+        Raises:
+            ArtifactMissing, CorruptedBlock: The first block that is missing or damaged.
+            ArtifactTooLarge: All files together are longer than `max_bytes`.
+            BadArtifact: The blocks contradict each other.
+        """
+        return stat(cid, self.get, threads, max_bytes)
 
     def add_bytes(self, data: bytes) -> Cid:
         """Store `data` as a file."""
@@ -91,30 +115,15 @@ class EmbeddedStore:
 
     @contextmanager
     def _adding(self) -> Iterator[Put]:
-        """Give a `Put`, and make the names of what was put durable at the end."""
-        touched: set[Path] = set()
+        """Give a `Put` that threads may share, and make all that was put durable at the end."""
+        with BlockWriter(self._incoming) as writer:
 
-        def put(cid: Cid, block: bytes) -> None:
-            path = self._path(cid)
-            if self._holds(path, block):
-                return
-            path.parent.mkdir(exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self._incoming, delete=False) as file:
-                try:
-                    file.write(block)
-                    file.flush()
-                    os.fsync(file.fileno())
-                    Path(file.name).replace(path)
-                except BaseException:
-                    Path(file.name).unlink(missing_ok=True)
-                    raise
-            touched.add(path.parent)
+            def put(cid: Cid, block: bytes) -> None:
+                path = self._path(cid)
+                if not self._holds(path, block):
+                    writer.write(path, block)
 
-        yield put
-        for folder in touched:
-            sync(folder)
-        if touched:
-            sync(self._blocks)
+            yield put
 
     @staticmethod
     def _holds(path: Path, block: bytes) -> bool:

@@ -77,7 +77,9 @@ def test_encode_file__writes_large_sizes_in_full(size):
 
     number = varint.encode(size)
     assert encoded.endswith(b"\x08\x02\x18" + number + b"\x20" + number)
-    assert decode(node.cid, encoded) == FilePart(b"", (Link(LEAF.cid, "", size),), size)
+    assert decode(node.cid, encoded) == FilePart(
+        b"", (Link(LEAF.cid, "", size),), size, (node.size_bytes,)
+    )
     assert (node.size_bytes, node.total_bytes) == (size, size + len(encoded))
 
 

@@ -1,0 +1,199 @@
+"""storage.possession: the Merkle tree over leaves of 1 KiB, and the proofs from it.
+
+tree_of
+├── when the stream is empty: the root is zero
+├── when it has one leaf: the root is that leaf's hash
+├── roots are what the definition says, written down a second time
+├── pieces of any lengths give the same tree
+└── shards are the nodes over 128 MiB
+Tree.prove
+├── when there is no such leaf: it raises BadArtifact
+├── when a byte of the mebibyte was changed: it raises BadArtifact
+└── every leaf is proved
+Proof.proves
+├── when the root, index, leaf, path or size is another: it does not
+└── a node does not pass for a leaf, nor a leaf for a node
+Tree.unpack
+└── it reads what pack wrote, and refuses the rest
+another process
+└── it builds the same tree
+"""
+
+import os
+from dataclasses import replace
+from hashlib import sha256
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from offchain_worker.errors import BadArtifact
+from offchain_worker.storage.possession import (
+    EMPTY,
+    LEAF_BYTES,
+    MEBIBYTE,
+    SHARD_BYTES,
+    Proof,
+    Tree,
+    TreeBuilder,
+    depth,
+    leaf_count,
+    leaf_hash,
+    node_hash,
+    root_of,
+    tree_of,
+)
+from offchain_worker.storage.possession_process import ProcessTreeBuilder
+
+
+def content(size):
+    return np.random.default_rng(size).bytes(size)
+
+
+def plain_root(data):
+    """The definition: hash the leaves, then pairs, with zeros where nothing is."""
+    level = [
+        sha256(b"\0" + data[i : i + LEAF_BYTES]).digest() for i in range(0, len(data), LEAF_BYTES)
+    ]
+    while len(level) > 1:
+        if len(level) % 2:
+            level.append(bytes(32))
+        level = [
+            sha256(b"\1" + a + b).digest() for a, b in zip(level[::2], level[1::2], strict=True)
+        ]
+    return level[0] if level else bytes(32)
+
+
+def prove(data, index):
+    start = index * LEAF_BYTES // MEBIBYTE * MEBIBYTE
+    return tree_of(data).prove(index, data[start : start + MEBIBYTE])
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        0,
+        1,
+        1023,
+        1024,
+        1025,
+        2048,
+        2049,
+        5000,
+        MEBIBYTE - 1,
+        MEBIBYTE,
+        MEBIBYTE + 1,
+        3 * MEBIBYTE + 7,
+    ],
+)
+def test_tree_of__has_the_root_of_the_definition(size):
+    data = content(size)
+
+    assert tree_of(data).root == plain_root(data)
+
+
+@given(st.data())
+@settings(max_examples=25, deadline=None)
+def test_update__when_pieces_have_any_length__gives_the_same_tree(data):
+    stream = content(data.draw(st.integers(0, 3 * MEBIBYTE)))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
+    builder = TreeBuilder()
+
+    for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        builder.update(stream[start:end])
+
+    assert builder.finish() == tree_of(stream)
+
+
+@given(st.integers(1, 2 * MEBIBYTE + 5000), st.data())
+@settings(max_examples=25, deadline=None)
+def test_prove__proves_every_leaf(size, data):
+    stream = content(size)
+    index = data.draw(st.integers(0, leaf_count(size) - 1))
+
+    proof = prove(stream, index)
+
+    assert proof.proves(tree_of(stream).root, size)
+    assert proof.leaf == stream[index * LEAF_BYTES : (index + 1) * LEAF_BYTES]
+    assert len(proof.path) == depth(leaf_count(size))
+
+
+def test_proves__when_anything_is_another__does_not():
+    stream = content(5000)
+    root = tree_of(stream).root
+    proof = prove(stream, 2)
+
+    assert proof.proves(root, 5000)
+    assert not proof.proves(EMPTY, 5000)
+    assert not proof.proves(root, 5000 + LEAF_BYTES * 8)
+    assert not replace(proof, index=3).proves(root, 5000)
+    assert not replace(proof, index=2 + 8).proves(root, 5000)
+    assert not replace(proof, leaf=proof.leaf[:-1] + b"?").proves(root, 5000)
+    assert not replace(proof, path=proof.path[:-1]).proves(root, 5000)
+    assert not replace(prove(stream, 4), leaf=prove(stream, 4).leaf + b"\0").proves(root, 5000)
+
+
+def test_proves__when_a_node_is_given_as_leaf__does_not():
+    stream = content(2048)
+    inner = b"".join(leaf_hash(stream[i : i + 1024]) for i in (0, 1024))
+    root = tree_of(stream).root
+
+    assert root == node_hash(inner[:32], inner[32:]) != leaf_hash(inner)
+    assert not Proof(0, inner, ()).proves(root, len(inner))
+    assert root_of(0, inner, ()) != root
+
+
+@pytest.mark.parametrize("index", [-1, 5])
+def test_prove__when_there_is_no_such_leaf__raises(index):
+    with pytest.raises(BadArtifact, match="expected a leaf below 5"):
+        tree_of(content(5000)).prove(index, content(5000))
+
+
+def test_prove__when_a_byte_was_changed__raises():
+    data = bytearray(content(MEBIBYTE + 5))
+    tree = tree_of(bytes(data))
+    data[77] ^= 1
+
+    with pytest.raises(BadArtifact, match="expected MiB 0 of the stream"):
+        tree.prove(900, bytes(data[:MEBIBYTE]))
+
+
+def test_shards__are_the_nodes_over_128_mib():
+    blocks = tuple(sha256(bytes([i])).digest() for i in range(130))
+    tree = Tree(130 * MEBIBYTE, blocks)
+
+    first, second = tree.shards
+
+    assert SHARD_BYTES == 128 * MEBIBYTE
+    assert node_hash(first, second) == tree.root
+    assert first == Tree(SHARD_BYTES, blocks[:128]).root
+    assert Tree(5, blocks[:1]).shards == (blocks[0],)
+
+
+def test_unpack__reads_what_pack_wrote_and_refuses_the_rest():
+    tree = tree_of(content(2 * MEBIBYTE + 1))
+
+    assert Tree.unpack(tree.pack()) == tree
+    for broken in (b"", tree.pack()[:-1], tree.pack() + b"\0"):
+        with pytest.raises(BadArtifact, match="packed possession tree"):
+            Tree.unpack(broken)
+
+
+@pytest.mark.parametrize("size", [0, 5000, 2 * MEBIBYTE + 7])
+def test_process__builds_the_same_tree(size):
+    data = content(size)
+
+    with ProcessTreeBuilder() as builder:
+        for start in range(0, size, 700_000):
+            builder.update(data[start : start + 700_000])
+        tree = builder.finish()
+
+    assert tree == tree_of(data)
+
+
+def test_process__when_left_early__ends():
+    with ProcessTreeBuilder() as builder:
+        builder.update(os.urandom(3 * MEBIBYTE))
+
+    assert builder._process.poll() is not None
