@@ -4,6 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := .solcx/.ready
+EXTRAS := $(VENV)/.extras-ready
 SOLIDITY := 'contracts/**/*.sol'
 
 # Settings of another project must not leak in. The virtual environment brings its own (tools/venv_paths.py).
@@ -23,7 +24,7 @@ demo: $(READY) ## a real model answers paid requests on a local chain: deploy, a
 test: $(READY) ## every test that needs no more than this repository
 	@$(BIN)/ape test
 
-test-all: $(READY) ## every test there is; a skip that tests/allowed_skips.toml does not explain is a failure
+test-all: $(READY) $(EXTRAS) ## every test there is, with all extras installed; a skip that tests/allowed_skips.toml does not explain is a failure
 	@PYTHONPATH=tests/plugins $(BIN)/ape test -p allowed_skips -m ""
 
 check: $(READY) ## lint, formatting, types, contract sizes, boundaries between the packages
@@ -54,6 +55,9 @@ clean: ## remove what the set-up, the compiler and the tests made; keeps .lattic
 # The set-up: Python packages, then npm packages, then the compiler. `make PYTHON=/path/to/python3.12 ...` chooses a Python.
 $(VENV)/.ready: pyproject.toml constraints.txt tools/set_up.py tools/venv_paths.py
 	@python=$$(tools/find-python $(PYTHON)) && "$$python" tools/set_up.py python
+
+$(EXTRAS): $(VENV)/.ready
+	@$(BIN)/python tools/set_up.py extras
 
 node_modules/.ready: package.json package-lock.json $(VENV)/.ready
 	@$(BIN)/python tools/set_up.py npm

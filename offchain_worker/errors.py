@@ -15,7 +15,9 @@ WorkerError
 ├── BackendNotSupported           refuse  the backend is installed and cannot run this model here
 ├── ProofUnknown                  refuse  the job asks for a proof that this worker cannot make
 ├── BadSigner                     stop    the injected signer gave no signature that the contract takes
-└── ToolNotInstalled              stop    an optional package for preparing models is missing
+├── ToolNotInstalled              stop    an optional package for preparing models is missing
+├── ConversionFailed              stop    a model cannot be converted to the format that was asked for
+└── CheckFailed                   stop    a converted model does not compute what the original computes
 
 `action` of each says what the caller should do: "refuse" the job, "retry" later, or "stop" and call a person.
 An OSError (disk full, no permission) is not translated: treat it as "stop".
@@ -108,6 +110,14 @@ class BadSigner(WorkerError):
 
 class ToolNotInstalled(WorkerError):
     """An optional package that prepares models is not installed."""
+
+
+class ConversionFailed(WorkerError):
+    """A converter gave up on a model."""
+
+
+class CheckFailed(WorkerError):
+    """A converted model was compared with its original, and they differ by more than the limit."""
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:

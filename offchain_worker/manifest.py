@@ -24,6 +24,7 @@ _DTYPES = (
     *("float16", "float32", "float64"),
 )
 _TEXTS = ("name", "task", "format", "precision", "source", "licence", "units")
+_OPTIONAL = ("check",)
 _KEYS = ("lattice", *_TEXTS, "files", "inputs", "outputs", "preprocess", "postprocess", "runtime")
 
 
@@ -70,12 +71,16 @@ class Manifest:
     """SPDX identifier."""
     units: str
     """What one unit of the price is, one of `UNITS`."""
+    check: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    """How far a converted model was from its original, for people. Left out of the text when empty."""
 
     def to_json(self) -> str:
         """Return the text of `manifest.json`; the same manifest gives the same text."""
         plain: dict[str, Any] = {"lattice": SCHEMA}
         for name in _KEYS[1:]:
             plain[name] = _to_plain(getattr(self, name))
+        if self.check:
+            plain["check"] = dict(self.check)
         return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -89,7 +94,7 @@ def parse(text: str | bytes) -> Manifest:
         plain = safe_json.loads(text, object_pairs_hook=_no_doubles, parse_constant=_no_constants)
     except ValueError as error:
         raise BadModel(f"expected {FILE_NAME} in JSON, got: {error}") from None
-    _check_keys(plain, _KEYS, "the manifest")
+    _check_keys(plain, _KEYS, "the manifest", _OPTIONAL)
     if plain["lattice"] != SCHEMA or type(plain["lattice"]) is not int:
         raise BadModel(
             f'expected "lattice": {SCHEMA}, got {plain["lattice"]!r}: this worker knows no other'
@@ -106,7 +111,8 @@ def parse(text: str | bytes) -> Manifest:
         outputs=_specs(plain["outputs"], "outputs"),
         preprocess=_step(plain["preprocess"], "preprocess"),
         postprocess=_step(plain["postprocess"], "postprocess"),
-        runtime=_runtime(plain["runtime"]),
+        runtime=_scalars(plain["runtime"], "runtime"),
+        check=_scalars(plain.get("check", {}), "check"),
     )
 
 
@@ -177,25 +183,27 @@ def _step(value: Any, place: str) -> Step:
     return Step(_text(value["kind"], f"{place}.kind"), options)
 
 
-def _runtime(value: Any) -> dict[str, str | int | float | bool]:
+def _scalars(value: Any, place: str) -> dict[str, str | int | float | bool]:
     if not isinstance(value, dict):
-        raise BadModel(f"expected runtime as a map, got {value!r}")
+        raise BadModel(f"expected {place} as a map, got {value!r}")
     for name, option in value.items():
         if not isinstance(option, str | int | float | bool):
             raise BadModel(
-                f"expected text, a number or a truth value as runtime.{name}, got {option!r}"
+                f"expected text, a number or a truth value as {place}.{name}, got {option!r}"
             )
         if isinstance(option, float) and not math.isfinite(option):
-            raise BadModel(f"expected a finite number as runtime.{name}, got {option!r}")
+            raise BadModel(f"expected a finite number as {place}.{name}, got {option!r}")
     return value
 
 
-def _check_keys(value: Any, keys: tuple[str, ...], place: str) -> None:
+def _check_keys(
+    value: Any, keys: tuple[str, ...], place: str, optional: tuple[str, ...] = ()
+) -> None:
     if not isinstance(value, dict):
         raise BadModel(f"expected a map in {place}, got {value!r}")
     if missing := [key for key in keys if key not in value]:
         raise BadModel(f"expected field {missing[0]!r} in {place}, which is missing")
-    if extra := [key for key in value if key not in keys]:
+    if extra := [key for key in value if key not in (*keys, *optional)]:
         raise BadModel(
             f"expected only known fields in {place}, got {extra[0]!r}{did_you_mean(extra[0], keys)}"
         )

@@ -1,7 +1,10 @@
 """Backends by name. One file each, imported when it is opened.
 
-To add one: write `backends/<name>.py` with a class `Backend` as `base.Backend` describes, and add it here with the
-package that it needs. Tests of `reference` are the specification.
+A name may be followed by a device, as in "torch:mps". Three errors are told apart: unknown, not installed, and not
+supported on this machine.
+
+To add one: write `backends/<name>.py` with a class `Backend` as `base.Backend` describes, and add it here with what
+installs the packages that it needs. Tests of `reference` are the specification.
 """
 
 from importlib import import_module
@@ -11,16 +14,31 @@ from offchain_worker.errors import (
     BackendNotInstalled,
     BackendNotSupported,
     BackendUnknown,
+    WorkerError,
     did_you_mean,
 )
 
 BACKENDS = {
     "reference": "offchain_worker.backends.reference",
     "onnx": "offchain_worker.backends.onnx",
+    "torch": "offchain_worker.backends.torch",
+    "coreml": "offchain_worker.backends.coreml",
+    "coreml-cpu": "offchain_worker.backends.coreml_cpu",
+    "mlx": "offchain_worker.backends.mlx",
 }
+INSTALL = {
+    "torch": "'lattice[torch]'",
+    "coreml": "'lattice[coreml]'",
+    "coreml-cpu": "'lattice[coreml,torch]'",
+    "mlx": "'lattice[mlx]'",
+}
+"""What to install for a backend, where that is more than the package which is missing."""
 FORMATS = {
     "reference": ("reference",),
     "onnx": ("onnx",),
+    "torch": ("torch",),
+    "coreml": ("coreml", "coreml-cpu"),
+    "mlx": ("mlx",),
 }
 """Which backends can run a manifest's format, the preferred one first."""
 
@@ -28,10 +46,15 @@ FORMATS = {
 def open_backend(name: str) -> Backend:
     """Return a new backend, with no model loaded.
 
+    Args:
+        name: Such as "onnx", or with a device, "onnx:cuda".
+
     Raises:
-        BackendUnknown: There is none of this name.
+        BackendUnknown: There is none of this name, or it has no such device.
         BackendNotInstalled: It needs a package that is not installed.
+        BackendNotSupported: This machine cannot run it, or lacks the device.
     """
+    name, _, device = name.partition(":")
     if name not in BACKENDS:
         hint = did_you_mean(name, BACKENDS)
         raise BackendUnknown(
@@ -44,18 +67,19 @@ def open_backend(name: str) -> Backend:
         if package == "offchain_worker":
             raise
         raise BackendNotInstalled(
-            f"expected package {package!r} for backend {name!r}, which is not installed: pip install {package}"
+            f"expected package {package!r} for backend {name!r}, which is not installed: pip install "
+            f"{INSTALL.get(name, package)}"
         ) from error
-    backend: Backend = module.Backend()
+    backend: Backend = module.Backend(device) if device else module.Backend()
     return backend
 
 
 def open_for(format: str, choice: str | None = None) -> Backend:
-    """Return a new backend for a manifest's format: `choice`, or the preferred one if that is None.
+    """Return a new backend for a manifest's format: `choice`, or the preferred one that this machine has.
 
     Raises:
-        BackendNotSupported: No backend runs this format, or `choice` does not.
-        BackendUnknown, BackendNotInstalled: As `open_backend`.
+        BackendNotSupported: No backend runs this format, or `choice` does not, or not here.
+        BackendUnknown, BackendNotInstalled: As `open_backend`; if no backend can be opened, as the preferred one.
     """
     able = FORMATS.get(format, ())
     if not able:
@@ -64,10 +88,17 @@ def open_for(format: str, choice: str | None = None) -> Backend:
             f"expected a model format of {', '.join(sorted(FORMATS))}, got {format!r}{hint}: "
             "do not offer this model version from this worker"
         )
-    backend = open_backend(choice or able[0])
-    if backend.name not in able:
-        raise BackendNotSupported(
-            f"expected a backend of {', '.join(able)} for format {format!r}, got {backend.name!r}: choose one of "
-            "these, or none to have it chosen"
-        )
-    return backend
+    if choice is not None:
+        if choice.partition(":")[0] not in able and choice.partition(":")[0] in BACKENDS:
+            raise BackendNotSupported(
+                f"expected a backend of {', '.join(able)} for format {format!r}, got {choice!r}: choose one of "
+                "these, or none to have it chosen"
+            )
+        return open_backend(choice)
+    refusals: list[WorkerError] = []
+    for name in able:
+        try:
+            return open_backend(name)
+        except (BackendNotInstalled, BackendNotSupported) as error:
+            refusals.append(error)
+    raise refusals[0]

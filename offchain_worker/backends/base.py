@@ -1,12 +1,20 @@
 """What a backend is, and the checks of tensors that all of them share."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from offchain_worker.errors import BadInput, BadModel, BadOutput, WorkerError, did_you_mean
+from offchain_worker.errors import (
+    BackendNotSupported,
+    BackendUnknown,
+    BadInput,
+    BadModel,
+    BadOutput,
+    WorkerError,
+    did_you_mean,
+)
 from offchain_worker.manifest import Manifest, TensorSpec
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -15,7 +23,10 @@ MAX_TENSOR_BYTES = 256 << 20
 
 
 class Backend(Protocol):
-    """Runs one model. Not thread-safe: use one instance per worker thread."""
+    """Runs one model. Made as `Backend()` or `Backend(device)`.
+
+    Not thread-safe: use one instance per worker thread.
+    """
 
     name: str
     """Its name everywhere: in settings, offers and results."""
@@ -70,6 +81,35 @@ def check_outputs(outputs: Mapping[str, np.ndarray[Any, Any]], specs: Sequence[T
         BadOutput: As `check_inputs`.
     """
     _check(outputs, specs, "output", BadOutput)
+
+
+def pick_device(
+    backend: str, device: str, known: Mapping[str, tuple[Callable[[], bool], str]]
+) -> str:
+    """Return `device` if this machine has it.
+
+    Args:
+        backend: Name of the backend, for the message.
+        device: What was asked for.
+        known: For each device of the backend, whether it is here, and what it needs.
+
+    Raises:
+        BackendUnknown: The backend has no such device.
+        BackendNotSupported: It has, and this machine lacks what it needs.
+    """
+    if device not in known:
+        hint = did_you_mean(device, known)
+        raise BackendUnknown(
+            f"expected a device of backend {backend!r} ({', '.join(known)}), got {device!r}{hint}"
+        )
+    is_here, needs = known[device]
+    if not is_here():
+        usable = ", ".join(name for name, (here, _) in known.items() if here()) or "none"
+        raise BackendNotSupported(
+            f"expected {needs} for device {device!r} of backend {backend!r}, which this machine lacks; usable here: "
+            f"{usable}"
+        )
+    return device
 
 
 def check_options(given: Collection[str], known: Collection[str], backend: str) -> None:

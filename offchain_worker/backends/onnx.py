@@ -1,11 +1,12 @@
-"""ONNX Runtime on the CPU. One thread unless the manifest says otherwise, as what it does to the graph changes bits."""
+"""ONNX Runtime. One thread unless the manifest says otherwise, as what it does to the graph changes bits."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import onnxruntime
 
-from offchain_worker.backends.base import Arrays, check_inputs, check_options
+from offchain_worker.backends.base import Arrays, check_inputs, check_options, pick_device
 from offchain_worker.errors import BadModel
 from offchain_worker.manifest import Manifest, inside
 
@@ -14,6 +15,12 @@ _LEVELS = {
     "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
     "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
     "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
+_PROVIDERS = {
+    "cpu": ("CPUExecutionProvider", ""),
+    "cuda": ("CUDAExecutionProvider", "an NVIDIA GPU and package onnxruntime-gpu"),
+    "rocm": ("ROCMExecutionProvider", "an AMD GPU and package onnxruntime-rocm"),
+    "coreml": ("CoreMLExecutionProvider", "macOS and package onnxruntime for it"),
 }
 _MAX_THREADS = 64
 _DTYPES = {
@@ -34,13 +41,17 @@ class Backend:
 
     Options of the manifest's `runtime`: `intra_op_num_threads` (1 to 64, 1 unless given) and `graph_optimization_level`
     ("none", "basic", "extended", "all"; "all" unless given). Operators outside the standard sets are not loaded.
+    Devices: "cpu" (unless named), "cuda", "rocm", "coreml"; what one of these lacks runs on the CPU.
     Not thread-safe: use one instance per worker thread.
     """
 
     name = "onnx"
-    device = "cpu"
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
+        known = {
+            name: (partial(_has, provider), needs) for name, (provider, needs) in _PROVIDERS.items()
+        }
+        self.device = pick_device(self.name, device, known)
         self._manifest: Manifest | None = None
         self._session: Any = None
 
@@ -50,7 +61,9 @@ class Backend:
         path = inside(folder, manifest.files[0])
         try:
             session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                str(path),
+                options,
+                providers=list(dict.fromkeys((_PROVIDERS[self.device][0], "CPUExecutionProvider"))),
             )
         except Exception as error:  # its errors have no public root
             raise BadModel(
@@ -84,6 +97,10 @@ class Backend:
     def close(self) -> None:
         """Free the model."""
         self._session = self._manifest = None
+
+
+def _has(provider: str) -> bool:
+    return provider in onnxruntime.get_available_providers()
 
 
 def _session_options(manifest: Manifest) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from offchain_worker import safetensors
-from offchain_worker.backends.base import Arrays, check_inputs, check_options
+from offchain_worker.backends.base import Arrays, check_inputs, check_options, pick_device
 from offchain_worker.errors import BadModel
 from offchain_worker.manifest import Manifest, inside
 
@@ -24,9 +24,9 @@ class Backend:
     """
 
     name = "reference"
-    device = "cpu"
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = pick_device(self.name, device, {"cpu": (lambda: True, "")})
         self._manifest: Manifest | None = None
         self._layers: list[Layer] = []
 

@@ -5,11 +5,13 @@ import offchain_worker
 open_backend
 ├── when the name is unknown: it raises BackendUnknown with the closest name
 ├── when its package is not installed: it raises BackendNotInstalled with the command to install it
-└── it opens each backend of the dictionary under its own name
+├── when the device is unknown: it raises BackendUnknown with the closest name
+├── when the device is not here: it raises BackendNotSupported with what it needs
+└── it opens a backend under its own name
 open_for
 ├── when no backend runs the format: it raises BackendNotSupported
 ├── when the chosen backend does not run the format: it raises BackendNotSupported
-└── it opens the preferred backend, or the chosen one
+└── it opens the preferred backend that is here, or the chosen one
 check_inputs
 ├── when one is missing, not asked for, or of wrong kind, dtype, shape or size, or NaN: it raises BadInput
 └── when all is as in the manifest: it says nothing
@@ -23,6 +25,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from offchain_worker.backends import BACKENDS, FORMATS, base, open_backend, open_for
@@ -54,7 +57,7 @@ def test_import__loads_neither_numpy_nor_a_runtime():
 
 def test_open_backend__when_name_is_unknown__names_the_closest():
     with pytest.raises(
-        BackendUnknown, match=r"of onnx, reference, got 'onyx'; did you mean 'onnx'\?"
+        BackendUnknown, match=r"of coreml, .*torch, got 'onyx'; did you mean 'onnx'\?"
     ):
         open_backend("onyx")
 
@@ -69,9 +72,37 @@ def test_open_backend__when_package_is_not_installed__says_how_to_install_it(mon
         open_backend("onnx")
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", ["mlx", "torch", "coreml", "coreml-cpu"])
+def test_open_backend__when_an_extra_is_not_installed__says_which(monkeypatch, name):
+    for package in ("mlx", "torch", "coreml"):
+        monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setitem(sys.modules, "mlx.core", None)
+    monkeypatch.setitem(sys.modules, "coremltools", None)
+    monkeypatch.delitem(sys.modules, BACKENDS[name], raising=False)
+    monkeypatch.delitem(sys.modules, "offchain_worker.mil.program", raising=False)
+
+    with pytest.raises(BackendNotInstalled, match=rf"pip install 'lattice\[.*{name[:3]}"):
+        open_backend(name)
+
+
+@pytest.mark.parametrize("name", ["onnx", "reference"])
+def test_open_backend__when_device_is_unknown__names_the_closest(name):
+    with pytest.raises(BackendUnknown, match=r"got 'cpuu'; did you mean 'cpu'\?"):
+        open_backend(f"{name}:cpuu")
+
+
+def test_open_backend__when_device_is_not_here__says_what_it_needs(monkeypatch):
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+
+    with pytest.raises(
+        BackendNotSupported, match=r"onnxruntime-gpu for device 'cuda' .* here: cpu"
+    ):
+        open_backend("onnx:cuda")
+
+
+@pytest.mark.parametrize("name", ["onnx", "reference", "onnx:cpu"])
 def test_open_backend__opens_it_under_its_own_name(name):
-    assert open_backend(name).name == name
+    assert open_backend(name).name == name.partition(":")[0]
 
 
 def test_open_for__when_no_backend_runs_the_format__raises_not_supported():
@@ -86,10 +117,17 @@ def test_open_for__when_choice_does_not_run_the_format__raises_not_supported():
         open_for("onnx", "reference")
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", ["onnx", "reference"])
 def test_open_for__opens_the_preferred_or_the_chosen(format):
     assert open_for(format).name == FORMATS[format][0]
     assert open_for(format, FORMATS[format][-1]).name == FORMATS[format][-1]
+
+
+def test_open_for__when_the_preferred_is_not_here__opens_the_next(monkeypatch):
+    monkeypatch.setitem(FORMATS, "either", ("onnx:cuda", "reference"))
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+
+    assert open_for("either").name == "reference"
 
 
 @pytest.mark.parametrize(

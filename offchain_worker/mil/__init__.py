@@ -1,0 +1,1 @@
+"""Runs Core ML programs (MIL) on any machine: `program.py` reads them, `operators.py` says what each operator does."""

@@ -1,0 +1,99 @@
+"""To Core ML: an ML program for iOS 18 and macOS 15 or later. Runs on any machine; nothing is loaded or predicted."""
+
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import coremltools as ct
+import numpy as np
+import torch
+
+from offchain_worker.errors import ConversionFailed
+from offchain_worker.pipeline import coreml_operators  # noqa: F401  (registers operators)
+from offchain_worker.transformers_model import Original, draw
+
+TARGET = ct.target.iOS18
+_LOGGER = logging.getLogger("coremltools")
+
+
+def convert(original: Original, precision: str = "float32") -> Any:
+    """Return the model as an `MLModel`, with the names of the original.
+
+    It is captured by `torch.export`, and by tracing where that fails.
+
+    Args:
+        original: What to convert, for the shapes of its inputs.
+        precision: Of computation and weights: "float32" or "float16".
+
+    Raises:
+        ConversionFailed: Neither way leads to a program; the message has both reasons.
+    """
+    tensors = [
+        torch.from_numpy(draw(spec, np.random.default_rng(0), 0)) for spec in original.inputs
+    ]
+    reasons = []
+    _LOGGER.setLevel(logging.ERROR)
+    for capture in (_export, _trace):
+        try:
+            with warnings.catch_warnings(), torch.no_grad():
+                warnings.simplefilter("ignore")  # of the converter, about versions and rounding
+                return _convert(original, *capture(original, tensors), precision)
+        except Exception as error:  # the converter has no common root for what it raises
+            reasons.append(f"{capture.__name__[1:]}: {_line(error)}")
+    raise ConversionFailed(
+        f"expected a model that coremltools {ct.__version__} converts, got: {'; '.join(reasons)}"
+    )
+
+
+def save(model: Any, to: Path) -> None:
+    """Write `model` as a package folder, whose `Manifest.json` is made the same for the same model."""
+    model.save(str(to))
+    (to / "executorch_debug_handle_mapping.json").unlink(missing_ok=True)  # nobody reads it
+    canonical_manifest(to)
+
+
+def canonical_manifest(package: Path) -> None:
+    """Give the parts of a package fixed identifiers. coremltools draws random ones, which would change the CID."""
+    file = package / "Manifest.json"
+    plain = json.loads(file.read_text())
+    entries = sorted(plain["itemInfoEntries"].items(), key=lambda item: item[1]["path"])
+    named = {
+        f"00000000-0000-4000-8000-{at:012d}": (key, item)
+        for at, (key, item) in enumerate(entries, 1)
+    }
+    old_to_new = {key: new for new, (key, _) in named.items()}
+    plain["itemInfoEntries"] = {new: item for new, (_, item) in named.items()}
+    plain["rootModelIdentifier"] = old_to_new[plain["rootModelIdentifier"]]
+    file.write_text(json.dumps(plain, indent=2, sort_keys=True) + "\n")
+
+
+def _export(original: Original, tensors: list[torch.Tensor]) -> tuple[Any, dict[str, Any]]:
+    named = {spec.name: tensor for spec, tensor in zip(original.inputs, tensors, strict=True)}
+    return torch.export.export(original, (), named, strict=False).run_decompositions({}), {}
+
+
+def _trace(original: Original, tensors: list[torch.Tensor]) -> tuple[Any, dict[str, Any]]:
+    program = torch.jit.trace(original, tuple(tensors), strict=False, check_trace=False)
+    inputs = [
+        ct.TensorType(name=spec.name, shape=spec.shape, dtype=np.dtype(spec.spec.dtype).type)
+        for spec in original.inputs
+    ]
+    return program, {"inputs": inputs}
+
+
+def _convert(original: Original, program: Any, options: dict[str, Any], precision: str) -> Any:
+    return ct.convert(
+        program,
+        convert_to="mlprogram",
+        minimum_deployment_target=TARGET,
+        compute_precision=ct.precision.FLOAT16 if precision == "float16" else ct.precision.FLOAT32,
+        skip_model_load=True,
+        outputs=[ct.TensorType(name=name, dtype=np.float32) for name in original.outputs],
+        **options,
+    )
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,0 +1,179 @@
+"""Writes a model in one of the formats as an artifact folder: its files, and the manifest that says what it is."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from offchain_worker.errors import ConversionFailed, did_you_mean
+from offchain_worker.manifest import FILE_NAME, Manifest, Step, TensorSpec
+from offchain_worker.transformers_model import CONFIG, POOLING, WEIGHTS, Original, draw
+
+ONNX_FILE = "model.onnx"
+COREML_PACKAGE = "model.mlpackage"
+FORMATS = ("torch", "onnx", "coreml", "mlx")
+PRECISIONS = ("float32", "float16", "int8", "int4")
+
+_RUNTIME: dict[str, dict[str, str | int | float | bool]] = {
+    "onnx": {"intra_op_num_threads": 1, "graph_optimization_level": "all"}
+}
+_FREE = {"tokens": (0, 1), "mask": (0, 1), "image": (0,)}
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is said of a model and does not follow from it."""
+
+    name: str
+    task: str
+    source: str
+    licence: str
+    preprocess: Step = field(default_factory=lambda: Step("tensor"))
+    postprocess: Step = field(default_factory=lambda: Step("tensor"))
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """Files of pre- and postprocessing, such as `tokenizer.json`."""
+
+
+def write_package(
+    original: Original, source: Path, to: Path, format: str, precision: str, about: About
+) -> Manifest:
+    """Convert a model and write its artifact folder. Nothing is checked: see `check.py`.
+
+    Args:
+        original: The model, loaded from `source`.
+        source: Folder with its config.json and model.safetensors.
+        to: Folder to write; it must not exist, its parent must.
+        format: One of `FORMATS`.
+        precision: One of `PRECISIONS`.
+        about: Name, licence and so on.
+
+    Raises:
+        ConversionFailed: The model cannot be had in this format and precision.
+        ToolNotInstalled: A converter is not installed.
+    """
+    if format not in _WRITERS:
+        hint = did_you_mean(format, FORMATS)
+        raise ConversionFailed(f"expected a format of {', '.join(FORMATS)}, got {format!r}{hint}")
+    if precision not in PRECISIONS:
+        hint = did_you_mean(precision, PRECISIONS)
+        raise ConversionFailed(
+            f"expected a precision of {', '.join(PRECISIONS)}, got {precision!r}{hint}"
+        )
+    to.mkdir()
+    inputs, outputs = _WRITERS[format](original, source, to, precision)
+    files = sorted(file.relative_to(to).as_posix() for file in to.rglob("*") if file.is_file())
+    files.sort(key=lambda name: not name.endswith((".onnx", ".mlmodel", WEIGHTS)))
+    for name, data in about.files.items():
+        (to / name).write_bytes(data)
+    manifest = Manifest(
+        name=about.name,
+        task=about.task,
+        format=format,
+        precision=precision,
+        files=tuple(files),
+        inputs=inputs,
+        outputs=outputs,
+        preprocess=about.preprocess,
+        postprocess=about.postprocess,
+        runtime=_RUNTIME.get(format, {}),
+        source=about.source,
+        licence=about.licence,
+        units="inference",
+    )
+    write_manifest(to, manifest)
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `manifest.json` into an artifact folder."""
+    (folder / FILE_NAME).write_text(manifest.to_json(), encoding="utf-8", newline="\n")
+
+
+Tensors = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
+"""Inputs and outputs."""
+
+
+def _torch(original: Original, source: Path, to: Path, precision: str) -> Tensors:
+    if precision != "float32":
+        raise ConversionFailed(f"expected precision float32 for format 'torch', got {precision!r}")
+    for name in (CONFIG, WEIGHTS, POOLING):
+        if (source / name).is_file():
+            (to / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(source / name, to / name)
+    free = tuple(
+        TensorSpec(spec.name, spec.spec.dtype, _freed(spec.shape, _FREE.get(spec.kind, (0,))))
+        for spec in original.inputs
+    )
+    return free, _any_outputs(original)
+
+
+def _onnx(original: Original, source: Path, to: Path, precision: str) -> Tensors:
+    from offchain_worker.pipeline import convert_onnx, quantize_onnx
+
+    model = quantize_onnx.quantize(convert_onnx.convert(original), precision)
+    (to / ONNX_FILE).write_bytes(model.SerializeToString(deterministic=True))
+    return (
+        convert_onnx.tensors_of(model.graph.input),
+        convert_onnx.tensors_of(model.graph.output),
+    )
+
+
+def _coreml(original: Original, source: Path, to: Path, precision: str) -> Tensors:
+    from offchain_worker.pipeline import convert_coreml, quantize_coreml
+
+    model = convert_coreml.convert(original, "float16" if precision == "float16" else "float32")
+    convert_coreml.save(quantize_coreml.quantize(model, precision), to / COREML_PACKAGE)
+    return tuple(spec.spec for spec in original.inputs), _fixed_outputs(original)
+
+
+def _mlx(original: Original, source: Path, to: Path, precision: str) -> Tensors:
+    from offchain_worker.pipeline import convert_mlx
+
+    convert_mlx.convert(source, to, precision)
+    return (
+        (TensorSpec("input_ids", "int32", (-1, -1)),),
+        (TensorSpec("logits", "float32", (-1, -1, int(original.model.config.vocab_size))),),
+    )
+
+
+_WRITERS = {"torch": _torch, "onnx": _onnx, "coreml": _coreml, "mlx": _mlx}
+
+
+def _freed(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(-1 if at in axes else size for at, size in enumerate(shape))
+
+
+def _answer(original: Original) -> list[tuple[int, ...]]:
+    """Return the shapes of the outputs, for inputs of the sizes that the model is converted for."""
+    tensors = [
+        torch.from_numpy(draw(spec, np.random.default_rng(0), 0)) for spec in original.inputs
+    ]
+    with torch.no_grad():
+        return [tuple(tensor.shape) for tensor in original(*tensors)]
+
+
+def _fixed_outputs(original: Original) -> tuple[TensorSpec, ...]:
+    shapes = _answer(original)
+    return tuple(
+        TensorSpec(name, "float32", shape)
+        for name, shape in zip(original.outputs, shapes, strict=True)
+    )
+
+
+def _any_outputs(original: Original) -> tuple[TensorSpec, ...]:
+    """Outputs whose first axis is free, and the second where it may follow a free length of the input."""
+    lengths = {spec.shape[1] for spec in original.inputs if spec.kind in ("tokens", "mask")}
+    return tuple(
+        TensorSpec(
+            spec.name,
+            spec.dtype,
+            tuple(
+                -1 if at == 0 or (at == 1 and size in lengths and len(spec.shape) > 2) else size
+                for at, size in enumerate(spec.shape)
+            ),
+        )
+        for spec in _fixed_outputs(original)
+    )
