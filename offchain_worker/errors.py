@@ -10,6 +10,8 @@ WorkerError
 │   ├── ArtifactTooLarge          refuse
 │   └── CorruptedBlock            stop    stored bytes do not match their CID: a disk or memory fails
 ├── ArtifactMissing               retry   a block is not here yet
+├── PeerFailed                    retry   a node or gateway did not answer, not in time, or refused
+│   └── PeerLied                  retry   ... or gave other bytes than it was asked for: ask another
 ├── BackendUnknown                stop    no backend has this name: a mistake in the settings
 ├── BackendNotInstalled           stop    the backend is known, its package is not installed
 ├── BackendNotSupported           refuse  the backend is installed and cannot run this model here
@@ -82,6 +84,16 @@ class ArtifactMissing(WorkerError):
     """A block is not in the store. It may arrive later."""
 
     action: ClassVar[Action] = "retry"
+
+
+class PeerFailed(WorkerError):
+    """A node, gateway or pinning service did not answer, not in time, or said no."""
+
+    action: ClassVar[Action] = "retry"
+
+
+class PeerLied(PeerFailed):
+    """A peer gave bytes that do not hash to the CID that it was asked for. It is not asked again for that file."""
 
 
 class BackendUnknown(WorkerError):

@@ -5,17 +5,22 @@ processes may add the same thing at once. Reads hash what they read.
 """
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
-from offchain_worker.errors import ArtifactMissing, CorruptedBlock
+from offchain_worker.errors import ArtifactMissing, BadArtifact, CorruptedBlock
 from offchain_worker.storage.block_writer import BlockWriter
 from offchain_worker.storage.chunking import Scan, scan
-from offchain_worker.storage.cid import Cid
+from offchain_worker.storage.cid import DAG_PB, Cid
+from offchain_worker.storage.dag import Node, decode
 from offchain_worker.storage.export import export
 from offchain_worker.storage.layout import Put, import_file, import_folder, read_file
+from offchain_worker.storage.pins import Pins
 from offchain_worker.storage.walk import Stat, stat
+
+Made = TypeVar("Made", Node, Scan)
 
 
 class EmbeddedStore:
@@ -31,6 +36,7 @@ class EmbeddedStore:
         self._incoming = root / "incoming"
         self._blocks.mkdir(parents=True, exist_ok=True)
         self._incoming.mkdir(exist_ok=True)
+        self.pins = Pins(root)
 
     def has(self, cid: Cid) -> bool:
         """Whether the block is here; says nothing about the rest of its file or folder."""
@@ -62,8 +68,7 @@ class EmbeddedStore:
         Raises:
             BadArtifact: As `add_folder`.
         """
-        with self._adding() as put:
-            return scan(path, put, threads)
+        return self._add(lambda put: scan(path, put, threads))
 
     def verify(self, cid: Cid, max_bytes: int, threads: int = 2) -> Stat:
         """Hash every block of a file or folder; return what there is.
@@ -77,18 +82,16 @@ class EmbeddedStore:
 
     def add_bytes(self, data: bytes) -> Cid:
         """Store `data` as a file."""
-        with self._adding() as put:
-            return import_file(io.BytesIO(data), put).cid
+        return self._add(lambda put: import_file(io.BytesIO(data), put)).cid
 
     def add_file(self, path: Path) -> Cid:
         """Store a file."""
-        with self._adding() as put, path.open("rb") as file:
-            return import_file(file, put).cid
+        with path.open("rb") as file:
+            return self._add(lambda put: import_file(file, put)).cid
 
     def add_folder(self, path: Path) -> Cid:
         """Store a folder with all that is in it."""
-        with self._adding() as put:
-            return import_folder(path, put).cid
+        return self._add(lambda put: import_folder(path, put)).cid
 
     def put(self, cid: Cid, block: bytes) -> None:
         """Store one block that came from elsewhere. Durable when it returns.
@@ -98,7 +101,7 @@ class EmbeddedStore:
         """
         if not cid.matches(block):
             raise CorruptedBlock(f"expected the content of {cid}, got {len(block)} other bytes")
-        with self._adding() as put:
+        with self.adding() as put:
             put(cid, block)
 
     def read(self, cid: Cid, max_bytes: int) -> bytes:
@@ -113,10 +116,18 @@ class EmbeddedStore:
         name = str(cid)
         return self._blocks / name[-3:-1] / name
 
+    def _add(self, make: Callable[[Put], Made]) -> Made:
+        """Store what `make` puts, and pin the root that it returns."""
+        with self.pins.locked(alone=False):
+            with self.adding() as put:
+                made = make(put)
+            self.pins.add(made.cid)
+        return made
+
     @contextmanager
-    def _adding(self) -> Iterator[Put]:
-        """Give a `Put` that threads may share, and make all that was put durable at the end."""
-        with BlockWriter(self._incoming) as writer:
+    def adding(self) -> Iterator[Put]:
+        """Give a `Put` for blocks whose hash was checked, which threads may share; all are durable when it is left."""
+        with self.pins.locked(alone=False), BlockWriter(self._incoming) as writer:
 
             def put(cid: Cid, block: bytes) -> None:
                 path = self._path(cid)
@@ -124,6 +135,35 @@ class EmbeddedStore:
                     writer.write(path, block)
 
             yield put
+
+    def unpin(self, cid: Cid) -> int:
+        """Keep a root no longer, and delete its blocks, but for those that other roots need; returns how many.
+
+        What is added stays until it is unpinned.
+        """
+        with self.pins.locked(alone=True):
+            if not self.pins.remove(cid):
+                return 0
+            needed: set[Cid] = set()
+            for root in self.pins.all():
+                self._reach(root, needed)
+            mine: set[Cid] = set()
+            self._reach(cid, mine)
+            for block in mine - needed:
+                self._path(block).unlink(missing_ok=True)
+            return len(mine - needed)
+
+    def _reach(self, cid: Cid, reached: set[Cid]) -> None:
+        """Add all blocks below a root that are here; what is missing or damaged leads no further."""
+        left = [cid]
+        while left:
+            at = left.pop()
+            if at in reached or not self.has(at):
+                continue
+            reached.add(at)
+            if at.codec == DAG_PB:
+                with suppress(BadArtifact, ArtifactMissing):
+                    left += [link.cid for link in decode(at, self.get(at)).links]
 
     @staticmethod
     def _holds(path: Path, block: bytes) -> bool:

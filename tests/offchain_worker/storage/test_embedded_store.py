@@ -27,7 +27,9 @@ from offchain_worker.storage.store import EmbeddedStore
 
 
 def files(store):
-    return [path for path in store._blocks.parent.rglob("*") if path.is_file()]
+    """All files but the lock, which is always there."""
+    found = store._blocks.parent.rglob("*")
+    return [path for path in found if path.is_file() and path.name != "lock"]
 
 
 def test_get__when_missing__names_the_cid(store):

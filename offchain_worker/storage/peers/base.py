@@ -1,0 +1,114 @@
+"""What other nodes can do for us. Nothing that comes from them is believed: the caller hashes every block.
+
+All raise `PeerFailed` when the node does not answer in time or says no.
+"""
+
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import httpx
+
+from offchain_worker.errors import PeerFailed
+from offchain_worker.storage.cid import Cid
+from offchain_worker.storage.dag import MAX_BLOCK_BYTES
+
+CONNECT_TIMEOUT_S = 5.0
+CONNECTIONS = 16
+
+
+class Peer(Protocol):
+    """Gives blocks."""
+
+    name: str
+
+    async def block(self, cid: Cid) -> bytes:
+        """Return what it says is this block, at most 2 MiB, unchecked."""
+        ...
+
+
+class CarPeer(Peer, Protocol):
+    """Gives blocks, and all blocks below a root in one stream."""
+
+    def car(self, cid: Cid) -> AsyncIterator[bytes]:
+        """Yield the bytes of a CAR, unchecked."""
+        ...
+
+
+class Pinner(Protocol):
+    """Keeps files when asked to."""
+
+    name: str
+
+    async def pin(self, cid: Cid) -> None:
+        """Keep all below `cid`. Returns when it has it."""
+        ...
+
+    async def unpin(self, cid: Cid) -> None:
+        """Keep it no longer. No error when it was not kept."""
+        ...
+
+    async def is_pinned(self, cid: Cid) -> bool:
+        """Whether it says that it keeps `cid`."""
+        ...
+
+
+class HttpNode:
+    """A node that is spoken to by HTTP: pooled connections, deadlines, bounded answers. Use it as a context."""
+
+    def __init__(self, name: str, url: str, timeout_s: float, token: str = "") -> None:
+        """Speak to `url`; no pause of an answer may be longer than `timeout_s`; `token` is sent as a bearer's."""
+        self.name = name
+        self._timeout_s = timeout_s
+        self._client = httpx.AsyncClient(
+            base_url=url,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
+            limits=httpx.Limits(max_connections=CONNECTIONS),
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._client.aclose()
+
+    async def _stream(self, method: str, path: str, **options: Any) -> AsyncIterator[bytes]:
+        """Yield the body of a successful answer."""
+        try:
+            async with self._client.stream(method, path, **options) as response:
+                if response.status_code >= 300:
+                    body = await _capped(response.aiter_bytes(), 1 << 12)
+                    raise PeerFailed(f"{self.name} said {response.status_code}: {_text(body)}")
+                async for piece in response.aiter_bytes():
+                    yield piece
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise PeerFailed(f"{self.name}: {type(error).__name__} {error}".rstrip()) from error
+
+    async def _body(
+        self, method: str, path: str, most_bytes: int = MAX_BLOCK_BYTES, **options: Any
+    ) -> bytes:
+        """Return the body of a successful answer."""
+        body = await _capped(self._stream(method, path, **options), most_bytes + 1)
+        if len(body) > most_bytes:
+            raise PeerFailed(f"expected at most {most_bytes} bytes from {self.name}, got more")
+        return body
+
+
+async def _capped(pieces: AsyncIterator[bytes], most_bytes: int) -> bytes:
+    body = bytearray()
+    async for piece in pieces:
+        body += piece
+        if len(body) >= most_bytes:
+            break
+    return bytes(body[:most_bytes])
+
+
+def _text(body: bytes) -> str:
+    return " ".join(body.decode(errors="replace").split())[:200]

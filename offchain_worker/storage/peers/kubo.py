@@ -1,0 +1,79 @@
+"""A Kubo daemon by its RPC: gives blocks, takes graphs, pins. Own code: public clients refuse current daemons."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from offchain_worker.errors import PeerFailed
+from offchain_worker.storage.cid import Cid
+from offchain_worker.storage.peers.base import HttpNode
+
+_BOUNDARY = "lattice-car"
+
+
+class Kubo(HttpNode):
+    """Speaks to the RPC at `url`, such as `http://127.0.0.1:5001`. It can do all to its node: keep it on loopback."""
+
+    def __init__(self, url: str, timeout_s: float = 20.0, token: str = "") -> None:
+        super().__init__(f"kubo {url}", url, timeout_s, token)
+
+    async def block(self, cid: Cid) -> bytes:
+        """Return what it says is this block; it asks its own peers when it has none."""
+        return await self._body("POST", "/api/v0/block/get", params={"arg": str(cid)})
+
+    async def car(self, cid: Cid) -> AsyncIterator[bytes]:
+        """Yield the bytes of a CAR with all below `cid`."""
+        async for piece in self._stream("POST", "/api/v0/dag/export", params={"arg": str(cid)}):
+            yield piece
+
+    async def push(self, car: Iterator[bytes]) -> None:
+        """Give it a graph as a CAR, and let it pin the root."""
+
+        async def body() -> AsyncIterator[bytes]:
+            yield (
+                f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="graph.car"\r\n'
+                "Content-Type: application/octet-stream\r\n\r\n"
+            ).encode()
+            for piece in car:
+                yield piece
+            yield f"\r\n--{_BOUNDARY}--\r\n".encode()
+
+        headers = {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY}"}
+        answer = await self._body(
+            "POST",
+            "/api/v0/dag/import",
+            params={"pin-roots": "true"},
+            content=body(),
+            headers=headers,
+        )
+        for line in answer.splitlines():
+            if problem := json.loads(line).get("Root", {}).get("PinErrorMsg"):
+                raise PeerFailed(f"{self.name} took the graph and did not pin it: {problem}")
+
+    async def pin(self, cid: Cid) -> None:
+        """Let it fetch and keep all below `cid`. It reports progress: a pause is a failure, a long time is not."""
+        async for _ in self._stream(
+            "POST", "/api/v0/pin/add", params={"arg": str(cid), "progress": "true"}
+        ):
+            pass
+        if not await self.is_pinned(cid):
+            raise PeerFailed(f"{self.name} did not pin {cid}")
+
+    async def unpin(self, cid: Cid) -> None:
+        """Keep it no longer."""
+        try:
+            await self._body("POST", "/api/v0/pin/rm", params={"arg": str(cid)})
+        except PeerFailed as error:
+            if "not pinned" not in str(error):
+                raise
+
+    async def is_pinned(self, cid: Cid) -> bool:
+        """Whether it keeps all below `cid`."""
+        options: dict[str, Any] = {"params": {"arg": str(cid), "type": "recursive"}}
+        try:
+            answer = await self._body("POST", "/api/v0/pin/ls", **options)
+        except PeerFailed as error:
+            if "not pinned" in str(error):
+                return False
+            raise
+        return str(cid) in json.loads(answer).get("Keys", {})

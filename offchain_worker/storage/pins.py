@@ -1,0 +1,55 @@
+"""What a store is told to keep: one empty file per root, and one lock, so that nobody deletes what another adds."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from offchain_worker.errors import BadArtifact
+from offchain_worker.storage.cid import Cid
+from offchain_worker.storage.export import sync
+
+
+class Pins:
+    """The pins of the store in `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / "pins"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = root / "lock"
+
+    def add(self, cid: Cid) -> None:
+        """Keep a root from now on."""
+        path = self._folder / str(cid)
+        if not path.exists():
+            path.touch()
+            sync(self._folder)
+
+    def remove(self, cid: Cid) -> bool:
+        """Keep it no longer; returns whether it was kept."""
+        path = self._folder / str(cid)
+        kept = path.exists()
+        path.unlink(missing_ok=True)
+        sync(self._folder)
+        return kept
+
+    def has(self, cid: Cid) -> bool:
+        """Whether it is kept."""
+        return (self._folder / str(cid)).exists()
+
+    def all(self) -> list[Cid]:
+        """All roots that are kept."""
+        roots = []
+        for path in sorted(self._folder.iterdir()):
+            try:
+                roots.append(Cid.parse(path.name))
+            except BadArtifact:
+                continue  # not ours
+        return roots
+
+    @contextmanager
+    def locked(self, *, alone: bool) -> Iterator[None]:
+        """Hold the store's lock, with all others that add, or alone to delete."""
+        with self._lock.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            yield

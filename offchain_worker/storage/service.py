@@ -1,0 +1,108 @@
+"""The IPFS service: one interface to store, retrieve, pin, unpin, stat and verify, whatever node is behind it.
+
+The embedded store is always there. Peers give what it does not have; pinners keep copies elsewhere.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from offchain_worker.storage.chunking import Scan
+from offchain_worker.storage.cid import Cid
+from offchain_worker.storage.fetch import Fetch, Limits, Progress, nothing
+from offchain_worker.storage.peers.base import Peer, Pinner
+from offchain_worker.storage.store import EmbeddedStore
+from offchain_worker.storage.walk import Stat
+
+
+class StorageService:
+    """Files and folders by CID. Safe to use from many tasks of one event loop."""
+
+    def __init__(
+        self,
+        store: EmbeddedStore,
+        peers: Sequence[Peer] = (),
+        pinners: Sequence[Pinner] = (),
+        limits: Limits | None = None,
+        threads: int = 2,
+    ) -> None:
+        """Use `store`, fetch from `peers`, keep copies with `pinners`; hash with `threads` threads."""
+        self._store = store
+        self._peers = peers
+        self._pinners = pinners
+        self._limits = limits or Limits()
+        self._threads = threads
+
+    async def store(self, path: Path) -> Scan:
+        """Store and pin a file or folder; durable when it returns.
+
+        Raises:
+            BadArtifact: A folder holds what is neither file nor folder, or too many entries.
+        """
+        return await asyncio.to_thread(self._store.add, path, self._threads)
+
+    async def retrieve(
+        self, cid: Cid, to: Path, max_bytes: int, progress: Progress = nothing
+    ) -> None:
+        """Write a file or folder to `to`, which must not exist, after fetching what is missing.
+
+        It appears whole or not at all. After an error that says "retry", call again: what came is not fetched again.
+
+        Raises:
+            FileExistsError: Something is at `to`.
+            ArtifactMissing: No peer gave some block.
+            ArtifactTooLarge: There is more than `max_bytes`.
+            BadArtifact: It is malformed, or of a kind that is not supported.
+        """
+        if to.exists():
+            raise FileExistsError(f"expected nothing at {to}")
+        await self._fetch(cid, max_bytes, progress)
+        await asyncio.to_thread(self._store.export, cid, to, max_bytes)
+
+    async def pin(self, cid: Cid, max_bytes: int, progress: Progress = nothing) -> Stat:
+        """Keep a file or folder here and with all pinners; return what there is.
+
+        Raises:
+            PeerFailed: A pinner does not keep it.
+            ArtifactMissing, ArtifactTooLarge, BadArtifact: As `retrieve`; then it is not pinned here.
+        """
+        was_pinned = self._store.pins.has(cid)
+        self._store.pins.add(cid)  # first: what comes in must not be deleted beside us
+        try:
+            await self._fetch(cid, max_bytes, progress)
+            found = await self.verify(cid, max_bytes)
+        except Exception:
+            if not was_pinned:
+                self._store.pins.remove(cid)
+            raise
+        await asyncio.gather(*(pinner.pin(cid) for pinner in self._pinners))
+        return found
+
+    async def unpin(self, cid: Cid) -> int:
+        """Keep it no longer, here and with all pinners; return how many blocks were deleted here.
+
+        Raises:
+            PeerFailed: A pinner did not answer; it is unpinned here.
+        """
+        deleted = await asyncio.to_thread(self._store.unpin, cid)
+        await asyncio.gather(*(pinner.unpin(cid) for pinner in self._pinners))
+        return deleted
+
+    async def stat(self, cid: Cid, max_bytes: int) -> Stat:
+        """Return what is below `cid`, after fetching what is missing; errors as `retrieve`."""
+        await self._fetch(cid, max_bytes, nothing)
+        return await self.verify(cid, max_bytes)
+
+    async def verify(self, cid: Cid, max_bytes: int) -> Stat:
+        """Hash all of it that should be here.
+
+        Raises:
+            ArtifactMissing, CorruptedBlock: A block is missing or damaged.
+            ArtifactTooLarge, BadArtifact: As `retrieve`.
+        """
+        return await asyncio.to_thread(self._store.verify, cid, max_bytes, self._threads)
+
+    async def _fetch(self, cid: Cid, max_bytes: int, progress: Progress) -> None:
+        # Blocks of folders and shards count as well: a tenth more is far above what they need.
+        most = max_bytes + max_bytes // 10 + (1 << 20)
+        await Fetch(cid, self._store, self._peers, most, self._limits, progress).run()
