@@ -32,8 +32,9 @@ from offchain_worker.pipeline import add_packaged  # noqa: E402
 from offchain_worker.storage.store import EmbeddedStore  # noqa: E402
 from oracle.chain.contracts import Contracts, Deployment  # noqa: E402
 from oracle.chain.rpc import Rpc  # noqa: E402
-from scripts._support.deployment import DEFAULT_FEE_BPS, deploy, record_path  # noqa: E402
+from scripts._support.deployment import deploy, record_path  # noqa: E402
 from scripts._support.devnet import Anvil, ProviderProcess, lattice  # noqa: E402
+from scripts._support.plan import Settings  # noqa: E402
 
 ONE_BY_ONE, BURSTS, BURST = 100, 4, 50
 ANSWER_TIMEOUT_S = 60.0
@@ -47,7 +48,7 @@ class Bench:
         self.anvil = anvil
         keys = ape.accounts.test_accounts
         path = record_path(anvil.chain_id, folder)
-        deploy(keys[0], keys[0].address, DEFAULT_FEE_BPS, path)
+        deploy(keys[0], Settings(keys[0].address, keys[0].address), path)
         record = Deployment.read(path)
         self.contracts = Contracts(Rpc([anvil.url], record.chain_id, record.genesis), record)
         self.requester = keys[3].address

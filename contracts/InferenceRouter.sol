@@ -38,6 +38,12 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
     /// @notice The ring of job cells has 2^RING_BITS places: so many of the latest jobs can be looked up when final.
     uint8 public immutable RING_BITS;
 
+    /// @notice Longest pause of new requests, in seconds. It ends by itself.
+    uint256 public constant MAX_PAUSE = 7 days;
+
+    /// @notice The only account that may pause new requests; it can do nothing else here.
+    address public immutable ACCESS;
+
     address private constant NATIVE = address(0);
 
     /* STORAGE */
@@ -45,7 +51,9 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
     /// @dev What is committed to of every open job, and of the latest final ones. See {JobCellLib} for where a job's
     /// cell is.
     mapping(uint256 place => JobCell) private _cells;
-    uint256 private _lastJobId;
+    /// @dev In one slot with the number that every request writes, so that the pause costs requests nothing.
+    uint216 private _lastJobId;
+    uint40 private _pausedUntil;
 
     constructor(
         IVault vault,
@@ -53,17 +61,30 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         IProviderStaking staking,
         address treasury,
         uint16 feeBps,
-        uint8 ringBits
+        uint8 ringBits,
+        address access
     ) OfferBook(vault, registry, staking, treasury, feeBps) EIP712("Lattice", "1") {
         RING_BITS = ringBits;
+        ACCESS = access;
     }
 
     /* REQUESTING */
 
     /// @inheritdoc IInferenceRouter
     function request(Request calldata asked) external payable returns (uint256 jobId) {
+        return _request(msg.sender, asked);
+    }
+
+    /// @inheritdoc IInferenceRouter
+    function requestFor(address requester, Request calldata asked) external returns (uint256 jobId) {
+        require(VAULT.isAllowed(requester, msg.sender), RouterModuleNotAllowed(requester, msg.sender));
+        return _request(requester, asked);
+    }
+
+    function _request(address requester, Request calldata asked) private returns (uint256 jobId) {
         Market calldata market = asked.market;
-        REGISTRY.requireAccess(market.modelId, market.version, market.epoch, msg.sender);
+        require(block.timestamp >= _pausedUntil, RouterPaused(block.timestamp, _pausedUntil));
+        REGISTRY.requireAccess(market.modelId, market.version, market.epoch, requester);
         require(asked.units > 0, RouterUnitsOutOfRange(0, type(uint32).max));
         require(asked.callbackGas <= MAX_CALLBACK_GAS, RouterCallbackGasTooHigh(asked.callbackGas, MAX_CALLBACK_GAS));
         jobId = ++_lastJobId;
@@ -82,7 +103,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
             callbackGas: asked.callbackGas,
             exclusiveUntil: uint40(block.timestamp + chosen.minWindow),
             deadline: asked.deadline,
-            requester: msg.sender,
+            requester: requester,
             token: market.token,
             price: uint96(price), // at most maxPrice, which is 88 bits wide
             bond: 0,
@@ -92,8 +113,8 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
             resolution: market.resolution
         });
         _store(_newPlace(jobId), jobId, JobHash.hashJob(jobId, job), JobState.Assigned);
-        _lock(market.token, price);
-        emit InferenceRequested(jobId, job.provider, msg.sender, job, asked.input);
+        _lock(requester, market.token, price);
+        emit InferenceRequested(jobId, job.provider, requester, job, asked.input);
     }
 
     /// @dev The offer that gets the job: the named one, or the better of two drawn. Reverts if it does not fit.
@@ -139,7 +160,6 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         _verify(job, statement, proofs);
 
         bytes32 outcome = JobHash.hashOutcome(hash, units, statement.outputHash);
-        emit InferenceAnswered(jobId, job.provider, units, output);
         if (job.bond > 0) VAULT.release(operator, job.token, job.bond);
         if (job.resolution == address(0)) {
             _settle(jobId, place, job, units, output, outcome, true);
@@ -148,6 +168,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
             o.load -= 1;
             _save(job.offerId, o);
             _store(place, jobId, outcome, JobState.Answered);
+            emit InferenceAnswered(jobId, job.provider, units, output);
             IResolution(job.resolution).onAnswer(statement, proofs[proofs.length - 1]);
         }
     }
@@ -234,7 +255,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         next.bond = uint96(bond); // a tenth of the price
         next.exclusiveUntil = uint40(Math.min(block.timestamp + o.minWindow, job.deadline));
         _store(place, jobId, JobHash.hashJob(jobId, next), JobState.Assigned);
-        _lock(job.token, bond);
+        _lock(msg.sender, job.token, bond);
         VAULT.release(job.requester, job.token, job.price - price + job.bond);
         emit InferenceTaken(jobId, next.provider, job.provider, next);
     }
@@ -299,7 +320,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
             delivered = ExactCall.exactCall(job.requester, job.callbackGas, data);
             if (!delivered) _store(place, jobId, outcome, JobState.SettledUndelivered);
         }
-        emit InferenceSettled(jobId, job.provider, paid, delivered);
+        emit InferenceSettled(jobId, job.provider, units, paid, delivered, output);
     }
 
     function _refund(uint256 jobId, uint256 place, Job calldata job, uint256 amount) private {
@@ -308,7 +329,23 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         emit InferenceRefunded(jobId, job.requester, amount);
     }
 
+    /* PAUSE */
+
+    /// @inheritdoc IInferenceRouter
+    function pauseRequests(uint40 until) external {
+        require(msg.sender == ACCESS, RouterNotAccess(msg.sender, ACCESS));
+        uint256 latest = block.timestamp + MAX_PAUSE;
+        require(until <= latest, RouterPauseTooLong(until, latest));
+        _pausedUntil = until;
+        emit RequestsPaused(until);
+    }
+
     /* READING */
+
+    /// @inheritdoc IInferenceRouter
+    function pausedUntil() external view returns (uint40) {
+        return _pausedUntil;
+    }
 
     /// @inheritdoc IInferenceRouter
     function stateOf(uint256 jobId) external view returns (JobState) {
@@ -359,13 +396,13 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
 
     /* INTERNALS */
 
-    /// @dev Locks `amount` of the caller: the call's value first, the rest from its free money.
-    function _lock(address token, uint256 amount) private {
+    /// @dev Locks `amount` of `account`: the call's value first, the rest from its free money.
+    function _lock(address account, address token, uint256 amount) private {
         if (msg.value > 0) {
             require(token == NATIVE, RouterValueNotNeeded(msg.value));
-            VAULT.depositAndLock{value: msg.value}(msg.sender, amount);
+            VAULT.depositAndLock{value: msg.value}(account, amount);
         } else if (amount > 0) {
-            VAULT.lock(msg.sender, token, amount);
+            VAULT.lock(account, token, amount);
         }
     }
 

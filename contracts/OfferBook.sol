@@ -240,20 +240,13 @@ abstract contract OfferBook is IOfferBook {
 
     /* WHAT JOBS DO TO OFFERS */
 
-    /// @dev A job changed the offer: `unload` when its provider no longer works on it, `amount` more is earned, and the
-    /// reputation rises by 1/16 of what is missing to the best when it was answered, or falls by a quarter when not.
+    /// @dev A job changed the offer, see {OfferCellLib.changed}: `unload` when its provider no longer works on it,
+    /// `amount` more is earned. Only for jobs of the offer, so its load is at least one when it unloads.
     function _update(uint32 offerId, bool unload, bool answered, uint256 amount) internal {
-        Offer memory o = _load(offerId);
-        if (unload) o.load -= 1;
-        if (answered) {
-            uint256 earned = o.earned + amount;
-            require(earned <= type(uint88).max, OfferEarningsFull(earned, type(uint88).max));
-            o.earned = uint88(earned);
-            o.reputation += (type(uint8).max - o.reputation) / 16;
-        } else {
-            o.reputation -= o.reputation / 4;
-        }
-        _save(offerId, o);
+        OfferCell cell = _offers[offerId];
+        uint256 earned = uint88(OfferCell.unwrap(cell)) + amount;
+        require(earned <= type(uint88).max, OfferEarningsFull(earned, type(uint88).max));
+        _offers[offerId] = cell.changed(unload, answered, amount);
     }
 
     /* INTERNALS */

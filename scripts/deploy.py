@@ -5,7 +5,8 @@ from ape import accounts, chain, networks
 from ape.cli import ConnectedProviderCommand
 from eth_utils import to_checksum_address
 
-from scripts._support.deployment import DEFAULT_FEE_BPS, ROOT, deploy, record_path
+from scripts._support.deployment import ROOT, deploy, record_path
+from scripts._support.plan import DEFAULT_FEE_BPS, Settings
 
 
 @click.command(cls=ConnectedProviderCommand)
@@ -16,9 +17,12 @@ from scripts._support.deployment import DEFAULT_FEE_BPS, ROOT, deploy, record_pa
     "--treasury", help="Gets the protocol's share of earnings. Defaults to the paying account."
 )
 @click.option(
+    "--admin", help="May pause new requests and stakes, and name who may. Defaults to the treasury."
+)
+@click.option(
     "--fee-bps", default=DEFAULT_FEE_BPS, show_default=True, help="The protocol's share, 1/10,000."
 )
-def cli(account: str | None, treasury: str | None, fee_bps: int) -> None:
+def cli(account: str | None, treasury: str | None, admin: str | None, fee_bps: int) -> None:
     """Deploy Lattice to --network and write deployments/chain-<id>.json. Safe to run again."""
     local = networks.provider.network.is_dev
     if account is None and not local:
@@ -28,7 +32,9 @@ def cli(account: str | None, treasury: str | None, fee_bps: int) -> None:
     sender = accounts.load(account) if account else accounts.test_accounts[0]
     path = record_path(chain.chain_id)
     try:
-        deploy(sender, to_checksum_address(treasury or sender.address), fee_bps, path, click.echo)
+        treasury = to_checksum_address(treasury or sender.address)
+        chosen = Settings(treasury, to_checksum_address(admin or treasury), fee_bps)
+        deploy(sender, chosen, path, click.echo)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     click.echo(f"record: {path.relative_to(ROOT)}")

@@ -6,8 +6,9 @@ import signal
 import click
 from ape import accounts, networks
 
-from scripts._support.deployment import DEFAULT_FEE_BPS, ROOT, deploy, record_path
+from scripts._support.deployment import ROOT, deploy, record_path
 from scripts._support.devnet import Anvil
+from scripts._support.plan import Settings
 
 HOME = ROOT / ".lattice" / "devnet"
 
@@ -22,7 +23,7 @@ def cli() -> None:
     ):
         sender = accounts.test_accounts[0]
         path = record_path(anvil.chain_id, HOME)
-        deploy(sender, sender.address, DEFAULT_FEE_BPS, path, click.echo)
+        deploy(sender, Settings(sender.address, sender.address), path, click.echo)
         click.echo(f"chain: {anvil.url}\nrecord: {path}\nCtrl-C ends it")
         with contextlib.suppress(KeyboardInterrupt):
             signal.pause()

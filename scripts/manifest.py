@@ -17,6 +17,8 @@ from scripts._support.build import drop_stale_build
 PATH = Path(__file__).resolve().parent.parent / "oracle" / "manifest.json"
 ALSO = ("IInferenceConsumer", "IProofVerifier", "IResolution")
 """Interfaces that others implement, and so have no bytecode here."""
+NOT = ("ProtocolAccess",)
+"""Called by its administrators through Ape or a wallet, never by a worker; its errors are OpenZeppelin's."""
 
 
 def build() -> str:
@@ -27,7 +29,7 @@ def build() -> str:
         folder = Path(contract_type.source_id or "").parent.name
         code = contract_type.deployment_bytecode
         deployable = folder in ("contracts", "verifiers", "resolutions") and code and code.bytecode
-        if deployable or name in ALSO:
+        if (deployable and name not in NOT) or name in ALSO:
             contracts[name] = sorted(
                 json.dumps(json.loads(entry.model_dump_json(exclude_none=True)), sort_keys=True)
                 for entry in contract_type.abi

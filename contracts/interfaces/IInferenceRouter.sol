@@ -117,7 +117,8 @@ interface IInferenceRouter is IOfferBook {
     /// @param job The job as it is now: new offer, provider, price, bond and exclusive time.
     event InferenceTaken(uint256 indexed jobId, uint32 indexed provider, uint32 indexed missed, Job job);
 
-    /// @notice The answer was proved as the policy's verifiers ask.
+    /// @notice The answer was proved as the policy's verifiers ask, and waits for the policy's resolution. A policy
+    /// without one is final at once: its jobs emit {InferenceSettled} only.
     /// @param jobId Job.
     /// @param provider Provider that answered.
     /// @param units Units that it charges for.
@@ -127,9 +128,18 @@ interface IInferenceRouter is IOfferBook {
     /// @notice The job is final and its price is earned; what was escrowed above it is free again.
     /// @param jobId Job.
     /// @param provider Provider that earned.
+    /// @param units Units that it was paid for.
     /// @param paid Amount earned by the offer, in the smallest unit of the job's token.
     /// @param delivered False when the consumer's callback failed.
-    event InferenceSettled(uint256 indexed jobId, uint32 indexed provider, uint256 paid, bool delivered);
+    /// @param output Canonical output bytes.
+    event InferenceSettled(
+        uint256 indexed jobId,
+        uint32 indexed provider,
+        uint32 units,
+        uint256 paid,
+        bool delivered,
+        bytes output
+    );
 
     /// @notice The job is final and the requester has everything back.
     /// @param jobId Job.
@@ -140,7 +150,22 @@ interface IInferenceRouter is IOfferBook {
     /// @notice A callback that had failed was repeated.
     event InferenceRedelivered(uint256 indexed jobId);
 
+    /// @notice No request is taken before `until`, Unix time in seconds; a time that has passed ends the pause.
+    event RequestsPaused(uint40 until);
+
     /* ERRORS */
+
+    /// @notice New requests are paused until `until`. Jobs go on.
+    error RouterPaused(uint256 time, uint256 until);
+
+    /// @notice Only the protocol's access manager may pause.
+    error RouterNotAccess(address caller, address access);
+
+    /// @notice A pause may last until `latest` at most, Unix time in seconds.
+    error RouterPauseTooLong(uint256 until, uint256 latest);
+
+    /// @notice The account has not opted into the module that wants to ask for it.
+    error RouterModuleNotAllowed(address requester, address module);
 
     /// @notice No ticket is in the market, so there is nobody to ask.
     error RouterMarketEmpty(bytes32 marketId);
@@ -233,8 +258,13 @@ interface IInferenceRouter is IOfferBook {
     /// @return jobId Identifier of the new job; counts up from 1.
     function request(Request calldata asked) external payable returns (uint256 jobId);
 
+    /// @notice Asks for `requester`, who pays from its free money, is refunded and is called back. Only for modules
+    /// that `requester` opted into in the Vault; it has to have opted into this router too.
+    /// @dev Otherwise as {request}.
+    function requestFor(address requester, Request calldata asked) external returns (uint256 jobId);
+
     /// @notice Answers a job. Only the operator of its provider, until the job's deadline.
-    /// @dev Emits {InferenceAnswered}, and {InferenceSettled} if no resolution follows.
+    /// @dev Emits {InferenceAnswered} if a resolution follows, else {InferenceSettled}.
     /// @param jobId Job.
     /// @param job The job as in its latest event.
     /// @param units Units to charge for, 1 to `job.units`.
@@ -275,7 +305,15 @@ interface IInferenceRouter is IOfferBook {
     /// @notice Repeats a callback that failed. Only the requester, with whatever gas it likes.
     function redeliver(uint256 jobId, Job calldata job, uint32 units, bytes calldata output) external;
 
+    /// @notice Stops new requests until a time at most {MAX_PAUSE} ahead; a time that has passed lifts the pause.
+    /// Only the access manager. Everything that jobs need goes on: answers, refunds, settlement, claims.
+    /// @param until Unix time, in seconds.
+    function pauseRequests(uint40 until) external;
+
     /* READING */
+
+    /// @notice Until when new requests are paused, Unix time in seconds; in the past when they are not.
+    function pausedUntil() external view returns (uint40);
 
     /// @notice State of a job.
     function stateOf(uint256 jobId) external view returns (JobState);

@@ -7,7 +7,7 @@ import {IOfferBook} from "../interfaces/IOfferBook.sol";
 /// @dev Packed by hand, because Solidity writes a struct member by member: five writes for one word.
 type OfferCell is uint256;
 
-using {OfferCellLib.unpack} for OfferCell global;
+using {OfferCellLib.unpack, OfferCellLib.changed} for OfferCell global;
 
 /// @title OfferCellLib
 /// @notice Packs and unpacks an {OfferCell}.
@@ -38,5 +38,21 @@ library OfferCellLib {
                     (uint256(o.inputUnits) << 232) |
                     (uint256(o.minWindow) << 240)
             );
+    }
+
+    /// @notice The cell after one of its jobs was answered or not: one job less when `unload`, `amount` more earned,
+    /// and the reputation risen by 1/16 of what is missing to the best, or fallen by a quarter.
+    /// @dev Works on the word, because taking all members apart and together again costs every answer 1,000 gas. No
+    /// member can run over into the next: the caller has checked `load` and `earned`, and the reputation stays within
+    /// its byte.
+    function changed(OfferCell cell, bool unload, bool answered, uint256 amount) internal pure returns (OfferCell) {
+        uint256 word = OfferCell.unwrap(cell);
+        uint256 reputation = uint8(word >> 224);
+        unchecked {
+            if (unload) word -= 1 << 192;
+            if (answered) word += (((type(uint8).max - reputation) / 16) << 224) + amount;
+            else word -= (reputation / 4) << 224;
+        }
+        return OfferCell.wrap(word);
     }
 }

@@ -15,7 +15,7 @@ contract MockCrowd {
         address operator,
         uint256 count
     ) external payable {
-        uint128 stake = uint128(msg.value / count);
+        uint96 stake = uint96(msg.value / count);
         for (uint256 i = 0; i < count; ++i) {
             uint32 provider = staking.register{value: stake}(operator, operator, stake);
             book.openOffer(provider, market, terms);

@@ -111,8 +111,10 @@ def add_up(events: Iterable[RouterEvent]) -> ChainJob | None:
                 provider, missed, status = fields["provider"], fields["missed"], "assigned"
             case "answered":
                 units, output, status = fields["units"], fields["output"], "answered"
-            case "settled" | "refunded":
-                status = event.kind
+            case "settled":
+                units, output, status = fields["units"], fields["output"], "settled"
+            case "refunded":
+                status = "refunded"
     if last is None or terms is None:
         return None
     return ChainJob(

@@ -28,8 +28,9 @@ from oracle.chain.rpc import Rpc
 from oracle.chain.transact import transact
 from oracle.keys import KeySigner
 from scripts._support.demo_report import DemoFailed, console, show_answers, show_books
-from scripts._support.deployment import DEFAULT_FEE_BPS, deploy, record_path
+from scripts._support.deployment import deploy, record_path
 from scripts._support.devnet import Anvil, ProviderProcess, lattice
+from scripts._support.plan import Settings
 from scripts._support.sample_files import sample_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,7 +94,8 @@ class Demo:
     def deploy(self) -> None:
         """Deploy with Ape, and connect the way every other part does: by the record and the manifest."""
         path = record_path(self.anvil.chain_id, HOME)
-        deploy(self.keys["deployer"], self.address("treasury"), DEFAULT_FEE_BPS, path)
+        treasury = self.address("treasury")
+        deploy(self.keys["deployer"], Settings(treasury, treasury), path)
         record = Deployment.read(path)
         self.record = path
         self.contracts = Contracts(Rpc([self.anvil.url], record.chain_id, record.genesis), record)

@@ -16,12 +16,9 @@ from ape import chain, project
 from eth_utils import keccak
 
 from scripts._support.build import drop_stale_build
+from scripts._support.plan import PLAN, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-DEFAULT_FEE_BPS = 200
-HIGHEST_FEE_BPS = 1_000
-RING_BITS = 14
-"""The router can look up 2^14 = 16,384 final jobs, see docs/decisions/0006-recycled-cells.md."""
 
 
 def record_path(chain_id: int, folder: Path = ROOT / "deployments") -> Path:
@@ -31,54 +28,28 @@ def record_path(chain_id: int, folder: Path = ROOT / "deployments") -> Path:
 
 def deploy(
     sender: Any,
-    treasury: str,
-    fee_bps: int,
+    chosen: Settings,
     path: Path,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Deploy what is not deployed yet, in order of dependence.
 
     Args:
-        sender: Ape account that pays; it gets no power over anything.
-        treasury: Address that gets the protocol's share of earnings.
-        fee_bps: The protocol's share, in basis points (1/10,000), at most 1,000.
+        sender: Ape account that pays; it gets no power over anything by that.
+        chosen: What the deployment chooses.
         path: Deployment record to read and to write.
         say: Gets one line per contract.
 
     Returns:
         The record: chain id, hash of block 0, and per contract address, block, transaction and hash of the init code.
-
-    Raises:
-        ValueError: the fee is out of range.
     """
     drop_stale_build()
-    if not 0 <= fee_bps <= HIGHEST_FEE_BPS:
-        raise ValueError(
-            f"expected a protocol fee of 0 to {HIGHEST_FEE_BPS} basis points, got {fee_bps}"
-        )
     record = _read(path)
-    steps: list[tuple[str, Callable[[dict[str, str]], list[Any]]]] = [
-        ("Vault", lambda at: []),
-        ("ModelRegistry", lambda at: []),
-        ("ProviderStaking", lambda at: [at["Vault"]]),
-        (
-            "InferenceRouter",
-            lambda at: [
-                at["Vault"],
-                at["ModelRegistry"],
-                at["ProviderStaking"],
-                treasury,
-                fee_bps,
-                RING_BITS,
-            ],
-        ),
-        ("SignatureVerifier", lambda at: []),
-    ]
     at: dict[str, str] = {}
-    for name, arguments in steps:
+    for name, arguments in PLAN.items():
         entry = record["contracts"].get(name)
         container = getattr(project, name)
-        args = arguments(at)
+        args = arguments(at, chosen)
         init_code_hash = _init_code_hash(container, args)
         if (
             entry

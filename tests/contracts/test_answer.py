@@ -26,7 +26,7 @@ answer
 └── when all is fine
     ├── it settles and keeps the outcome's hash
     ├── it adds the price to the offer's earnings and takes one from its load
-    └── it emits InferenceAnswered and InferenceSettled
+    └── it emits InferenceSettled with the output
 """
 
 import ape
@@ -311,8 +311,7 @@ def test_answer__settles_earns_and_emits(system, provider, asked):
     receipt = system.answer(asked, provider, units=3)
 
     assert receipt.events == [
-        system.router.InferenceAnswered(asked.id, provider.number, 3, OUTPUT),
-        system.router.InferenceSettled(asked.id, provider.number, 3 * PRICE, True),
+        system.router.InferenceSettled(asked.id, provider.number, 3, 3 * PRICE, True, OUTPUT),
     ]
     after = system.router.offer(provider.offer)
     assert (before.load, after.load) == (1, 0)

@@ -102,7 +102,7 @@ def test_every_change__when_caller_is_not_the_owner__reverts(system, provider, f
 
 
 def test_start_unbonding__when_more_than_staked__reverts(system, provider):
-    expected = {"asked": STAKE + 1, "stake": STAKE}
+    expected = {"asked": STAKE + 1, "limit": STAKE}
     with ape.reverts(system.staking.StakingExceedsStake, error_inputs=expected):
         system.staking.startUnbonding(provider.number, STAKE + 1, sender=provider.owner)
 

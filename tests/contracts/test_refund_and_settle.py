@@ -196,7 +196,7 @@ def test_settle__when_upheld__pays_the_offer(system, provider, answered, resolut
     receipt = system.router.settle(answered.id, answered.job, 1, OUTPUT, sender=stranger)
 
     assert receipt.events == [
-        system.router.InferenceSettled(answered.id, provider.number, PRICE, True)
+        system.router.InferenceSettled(answered.id, provider.number, 1, PRICE, True, OUTPUT)
     ]
     assert system.state(answered.id) == "Settled"
     assert system.router.offer(provider.offer).earned == PRICE

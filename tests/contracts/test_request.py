@@ -28,6 +28,9 @@ request
 ├── when it carries value
 │   ├── it works for someone who never deposited, and the surplus is free
 │   └── when the job is paid in a token, it reverts with RouterValueNotNeeded(sent)
+├── when a module asks for somebody
+│   ├── who did not opt into the module, it reverts with RouterModuleNotAllowed(requester, module)
+│   └── it is the requester's own job: its money, its access, its name
 └── when all is fine
     ├── it locks the exact price in the Vault
     ├── it stores the job's commitment as Assigned
@@ -249,3 +252,32 @@ def test_request__locks_price_commits_and_emits(system, provider, requester, cha
     assert system.router.offer(provider.offer).load == 1
     assert system.free(requester) == before - 3 * PRICE
     assert system.vault.locked(system.router, NATIVE) == 3 * PRICE
+
+
+def test_request_for__when_requester_did_not_opt_in__reverts(system, provider, stranger):
+    expected = {"requester": system.requester.address, "module": stranger.address}
+    with ape.reverts(system.router.RouterModuleNotAllowed, error_inputs=expected):
+        system.router.requestFor(system.requester, system.asking(), sender=stranger)
+
+
+def test_request_for__asks_with_the_requesters_money_and_name(system, provider, stranger):
+    system.vault.allowModule(stranger, True, sender=system.requester)
+    before = system.free(system.requester)
+
+    receipt = system.router.requestFor(system.requester, system.asking(), sender=stranger)
+
+    (event,) = receipt.events.filter(system.router.InferenceRequested)
+    job = plain(event.job)
+    assert (event.requester, job["requester"]) == (system.requester, system.requester.address)
+    assert before - system.free(system.requester) == job["price"]
+    assert system.free(stranger) == 0
+
+
+def test_request_for__when_model_is_not_open_to_the_requester__reverts(system, provider, stranger):
+    system.vault.allowModule(stranger, True, sender=system.requester)
+    system.registry.setAccess(system.model_id, 1, sender=system.model_owner)
+    system.registry.grantAccess(system.model_id, stranger, 2**39, sender=system.model_owner)
+
+    expected = {"account": system.requester.address}
+    with ape.reverts(system.registry.RegistryAccessDenied, error_inputs=expected):
+        system.router.requestFor(system.requester, system.asking(), sender=stranger)

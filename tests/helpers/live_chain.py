@@ -22,6 +22,7 @@ from oracle.chain.contracts import Contracts, Deployment
 from oracle.chain.rpc import Rpc
 from oracle.keys import KeySigner
 from oracle.node import Parts, connect, open_database, wire
+from scripts._support.plan import PLAN, Settings
 
 ROOT = Path(__file__).parent.parent.parent
 ANVIL = ROOT / "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
@@ -119,27 +120,12 @@ def deploy(chain: Anvil, folder: Path) -> None:
     }
     at: dict[str, str] = {}
     web3 = Web3(Web3.HTTPProvider(chain.url))
-    for name, arguments in (
-        ("Vault", lambda: []),
-        ("ModelRegistry", lambda: []),
-        ("ProviderStaking", lambda: [at["Vault"]]),
-        (
-            "InferenceRouter",
-            lambda: [
-                at["Vault"],
-                at["ModelRegistry"],
-                at["ProviderStaking"],
-                chain.accounts[9],
-                200,
-                14,
-            ],
-        ),
-        ("SignatureVerifier", lambda: []),
-    ):
+    chosen = Settings(treasury=chain.accounts[9], admin=deployer)
+    for name, arguments in PLAN.items():
         bytecode = built[name]["deploymentBytecode"]["bytecode"]
         factory = web3.eth.contract(abi=built[name]["abi"], bytecode=bytecode)
         receipt = web3.eth.wait_for_transaction_receipt(
-            factory.constructor(*arguments()).transact({"from": deployer})
+            factory.constructor(*arguments(at, chosen)).transact({"from": deployer})
         )
         at[name] = receipt["contractAddress"]
         record["contracts"][name] = {

@@ -13,6 +13,8 @@ import ape
 from eth_account import Account
 from eth_utils import keccak, to_checksum_address
 
+from scripts._support.plan import PLAN, Settings
+
 NATIVE = "0x0000000000000000000000000000000000000000"
 ETHER = 10**18
 ASK = 10**15
@@ -96,6 +98,7 @@ class System:
     staking: Any
     router: Any
     verifier: Any
+    access: Any
     deployer: Any
     treasury: Any
     model_owner: Any
@@ -280,15 +283,21 @@ def offer_terms(**changes: Any) -> dict[str, Any]:
 def deploy_system(accounts: Any, project: Any, ring_bits: int = 14) -> System:
     """Deploy everything and register one model; the accounts are Ape test accounts."""
     deployer, treasury, model_owner, requester = (accounts[i] for i in range(4))
-    vault = deployer.deploy(project.Vault)
-    registry = deployer.deploy(project.ModelRegistry)
-    staking = deployer.deploy(project.ProviderStaking, vault)
-    router = deployer.deploy(
-        project.InferenceRouter, vault, registry, staking, treasury, FEE_BPS, ring_bits
-    )
-    verifier = deployer.deploy(project.SignatureVerifier)
+    chosen = Settings(treasury.address, deployer.address, FEE_BPS, ring_bits)
+    contracts: dict[str, Any] = {}
+    for name, arguments in PLAN.items():
+        contracts[name] = deployer.deploy(getattr(project, name), *arguments(contracts, chosen))
     system = System(
-        vault, registry, staking, router, verifier, deployer, treasury, model_owner, requester
+        vault=contracts["Vault"],
+        access=contracts["ProtocolAccess"],
+        registry=contracts["ModelRegistry"],
+        staking=contracts["ProviderStaking"],
+        router=contracts["InferenceRouter"],
+        verifier=contracts["SignatureVerifier"],
+        deployer=deployer,
+        treasury=treasury,
+        model_owner=model_owner,
+        requester=requester,
     )
     system.model_id = system.register_model(model_owner, keccak(b"magika"))
     system.market = system.market_of(system.model_id)

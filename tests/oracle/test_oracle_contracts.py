@@ -80,7 +80,8 @@ def test_handle__when_the_record_lacks_it__names_those_it_has(tmp_path, anvil):
     contracts = Contracts(anvil.contracts.rpc, Deployment.read(tmp_path / "record.json"))
 
     with pytest.raises(
-        DeploymentMismatch, match="has no Vault, it has InferenceRouter, ModelRegistry"
+        DeploymentMismatch,
+        match="has no Vault, it has InferenceRouter, ModelRegistry, ProtocolAccess",
     ):
         contracts.handle("Vault")
 
@@ -112,4 +113,12 @@ def test_read__gives_structs_by_member_name(market, provider):
     found = market.chain.read("ProviderStaking", "providerOf", provider.number)
 
     assert found["operator"] == provider.signer.address
-    assert set(found) == {"owner", "operator", "payout", "stake", "unbonding", "unlockAt"}
+    assert set(found) == {
+        "owner",
+        "operator",
+        "payout",
+        "stake",
+        "unbonding",
+        "unlockAt",
+        "jailedUntil",
+    }

@@ -1,0 +1,55 @@
+"""What is deployed, in order of dependence, and with which constructor arguments. Needs no chain and no Ape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+DEFAULT_FEE_BPS = 200
+HIGHEST_FEE_BPS = 1_000
+MIN_STAKE = 10**17
+"""Least stake of a provider, in wei: one ticket's worth."""
+NATIVE = "0x0000000000000000000000000000000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a deployment chooses, once and for ever.
+
+    Args:
+        treasury: Address that gets the protocol's share of earnings.
+        admin: Address that grants the roles of ProtocolAccess, and holds them at first.
+        fee_bps: The protocol's share, in basis points (1/10,000), at most 1,000.
+        ring_bits: The router can look up 2^ring_bits final jobs, see docs/decisions/0006-recycled-cells.md.
+
+    Raises:
+        ValueError: the fee is out of range.
+    """
+
+    treasury: str
+    admin: str
+    fee_bps: int = DEFAULT_FEE_BPS
+    ring_bits: int = 14
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.fee_bps <= HIGHEST_FEE_BPS:
+            raise ValueError(
+                f"expected a protocol fee of 0 to {HIGHEST_FEE_BPS} basis points, got {self.fee_bps}"
+            )
+
+
+Arguments = Callable[[Mapping[str, str], Settings], list[Any]]
+
+PLAN: dict[str, Arguments] = {
+    "Vault": lambda at, chosen: [],
+    "ProtocolAccess": lambda at, chosen: [chosen.admin, chosen.admin],
+    "ModelRegistry": lambda at, chosen: [],
+    "ProviderStaking": lambda at, chosen: [at["Vault"], NATIVE, MIN_STAKE, at["ProtocolAccess"]],
+    "InferenceRouter": lambda at, chosen: [
+        *(at["Vault"], at["ModelRegistry"], at["ProviderStaking"]),
+        *(chosen.treasury, chosen.fee_bps, chosen.ring_bits, at["ProtocolAccess"]),
+    ],
+    "SignatureVerifier": lambda at, chosen: [],
+}
+"""Contract to its arguments, given the addresses of those above it."""

@@ -1,0 +1,113 @@
+"""ProtocolAccess: the pause and the notice, and nothing else
+
+pauseRequests, pauseStakes
+├── when the caller is not the access manager, they revert
+├── when the caller there has no role, it reverts
+├── when the pause would be longer than seven days, they revert
+├── stop new requests, stakes and delegations
+├── stop nothing that is under way
+└── end by themselves
+"""
+
+import ape
+import pytest
+from system import ETHER, NATIVE, STAKE
+
+DAY = 86_400
+
+
+@pytest.fixture
+def pause(system, chain):
+    """Pauses requests and stakes for some seconds."""
+
+    def act(seconds, sender=None):
+        until = chain.pending_timestamp + seconds
+        for target, function in (
+            (system.router, system.router.pauseRequests),
+            (system.staking, system.staking.pauseStakes),
+        ):
+            system.access.execute(
+                target, function.encode_input(until), sender=sender or system.deployer
+            )
+        return until
+
+    return act
+
+
+def test_pause__when_not_through_the_access_manager__reverts(system, stranger):
+    for contract, call, error in (
+        (system.router, system.router.pauseRequests, system.router.RouterNotAccess),
+        (system.staking, system.staking.pauseStakes, system.staking.StakingNotAccess),
+    ):
+        expected = {"caller": stranger.address, "access": system.access.address}
+        with ape.reverts(error, error_inputs=expected):
+            call(0, sender=stranger)
+        with ape.reverts(system.access.AccessManagerUnauthorizedCall):
+            system.access.execute(contract, call.encode_input(0), sender=stranger)
+
+
+def test_pause__when_too_long__reverts(system, chain):
+    until = chain.pending_timestamp + 8 * DAY
+    with ape.reverts(system.router.RouterPauseTooLong, error_inputs={"until": until}):
+        system.access.execute(
+            system.router, system.router.pauseRequests.encode_input(until), sender=system.deployer
+        )
+    with ape.reverts(system.staking.StakingPauseTooLong, error_inputs={"until": until}):
+        system.access.execute(
+            system.staking, system.staking.pauseStakes.encode_input(until), sender=system.deployer
+        )
+
+
+def test_pause__stops_what_is_new(system, provider, pause, stranger):
+    until = pause(DAY)
+
+    with ape.reverts(system.router.RouterPaused, error_inputs={"until": until}):
+        system.request()
+    for call in (
+        lambda: system.provider(stranger, stranger, stranger),
+        lambda: system.staking.stake(provider.number, 1, value=1, sender=provider.owner),
+        lambda: system.staking.delegateTo(provider.number, 1, value=1, sender=stranger),
+    ):
+        with ape.reverts(system.staking.StakingPaused, error_inputs={"until": until}):
+            call()
+
+
+def test_pause__stops_nothing_that_is_under_way(system, provider, pause, stranger, chain, accounts):
+    answered, waiting, declined = system.request(), system.request(), system.request()
+    system.staking.delegateTo(provider.number, STAKE, value=STAKE, sender=accounts[7])
+    pause(7 * DAY)
+
+    system.answer(answered, provider)
+    declined = system.decline(declined, provider)
+    chain.pending_timestamp = waiting.job["deadline"] + 1
+    for job in (waiting, declined):
+        system.router.refund(job.id, job.job, sender=stranger)
+    system.router.claim(provider.offer, system.market, sender=stranger)
+    system.vault.withdraw(NATIVE, ETHER, system.requester, sender=system.requester)
+    shares = system.staking.sharesOf(provider.number, accounts[7])
+    system.staking.startUndelegating(provider.number, shares, sender=accounts[7])
+    system.staking.startUnbonding(provider.number, STAKE, sender=provider.owner)
+    for _ in range(2):  # a guardian that pauses again and again
+        chain.pending_timestamp += 7 * DAY
+        pause(7 * DAY)
+    system.staking.finishUndelegating(provider.number, sender=accounts[7])
+    system.staking.finishUnbonding(provider.number, sender=provider.owner)
+
+    assert system.vault.locked(system.staking, NATIVE) == 0
+    assert system.vault.locked(system.router, NATIVE) == 0
+
+
+def test_pause__ends_by_itself(system, provider, pause, chain, stranger):
+    until = pause(DAY)
+    assert system.router.pausedUntil() == until
+    chain.pending_timestamp = until
+
+    system.request()
+    system.provider(stranger, stranger, stranger)
+
+
+def test_pause__is_lifted_early(system, provider, pause):
+    pause(DAY)
+    pause(0)
+
+    system.request()
