@@ -236,13 +236,12 @@ class Demo:
     def settle(self, event: RouterEvent) -> None:
         """Note what an event says of a job that was asked for."""
         asked = next((asked for asked in self.asked if asked.job_id == event.job_id), None)
-        if asked is None or event.kind not in ("answered", "settled"):
+        if asked is None or event.kind != "settled":
             return
-        if event.kind == "settled":
+        if not event.fields["delivered"]:
+            raise DemoFailed(f"the callback of job {asked.job_id} failed")
+        if asked.answer is None:
             asked.paid = event.fields["paid"]
-            if not event.fields["delivered"]:
-                raise DemoFailed(f"the callback of job {asked.job_id} failed")
-        elif asked.answer is None:
             asked.provider = event.fields["provider"]
             asked.answer = payload.decode(bytes.fromhex(event.fields["output"][2:]))
             receipt = self.contracts.rpc.call("eth_getTransactionReceipt", event.tx_hash)
