@@ -6,6 +6,9 @@ WorkerError
 │   └── ModelTooLarge             refuse  ... or not within the limits of this worker
 ├── BadOutput                     refuse  the model ran, and what it gave is no valid output
 │   └── OutputTooLarge            refuse
+├── ModelTimedOut                 refuse  the model took longer than it may
+├── ModelOutOfMemory              refuse  the model needs more memory than it may have
+├── ModelCrashed                  retry   the process of the model died
 ├── BadArtifact                   refuse  a CID leads to something that we do not accept
 │   ├── ArtifactTooLarge          refuse
 │   └── CorruptedBlock            stop    stored bytes do not match their CID: a disk or memory fails
@@ -62,6 +65,24 @@ class BadOutput(WorkerError):
 
 class OutputTooLarge(BadOutput):
     """The encoded output is longer than a job may answer."""
+
+
+class ModelTimedOut(WorkerError):
+    """The model took longer than one job may; it was ended."""
+
+    action: ClassVar[Action] = "refuse"
+
+
+class ModelOutOfMemory(WorkerError):
+    """The model needs more memory than it may have."""
+
+    action: ClassVar[Action] = "refuse"
+
+
+class ModelCrashed(WorkerError):
+    """The process of the model died, for a reason that may have passed."""
+
+    action: ClassVar[Action] = "retry"
 
 
 class BadArtifact(WorkerError):

@@ -200,6 +200,24 @@ class LimitSettings:
         1.0,
     )
     max_tries: int = _setting(_number(1, 100), "How often a job may fail before it is given up.", 5)
+    model_processes: int = _setting(
+        _number(1, 64), "Processes that run models; each loads its own copy of a model.", 1
+    )
+    model_time_s: float = _setting(
+        _number(0.1, 86_400, float),
+        "Longest time of one job in a model, loading included, in seconds; then it is ended and declined.",
+        300.0,
+    )
+    model_memory_mib: int = _setting(
+        _number(0, 1 << 24),
+        "Most memory of one process that runs models, in MiB; 0 for any. macOS does not enforce it.",
+        0,
+    )
+    drain_s: float = _setting(
+        _number(0, 86_400, float),
+        "How long jobs that are in a model may take to finish after SIGTERM, in seconds.",
+        30.0,
+    )
     max_in_flight: int = _setting(
         _number(1, 256), "Most transactions that wait to be mined at once.", 16
     )

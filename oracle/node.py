@@ -7,8 +7,7 @@ from pathlib import Path
 
 import platformdirs
 
-from offchain_worker.storage.store import EmbeddedStore
-from offchain_worker.worker import Worker
+from offchain_worker.child import Setup
 from oracle.chain.contracts import Contracts, Deployment
 from oracle.chain.listener import Listener
 from oracle.chain.outbox import Outbox
@@ -20,7 +19,9 @@ from oracle.errors import ConfigError
 from oracle.keys import KeySigner, from_settings
 from oracle.services.lease import Lease
 from oracle.services.provider import Provider
-from oracle.services.serve import Compute
+from oracle.services.runner import Runner
+from oracle.services.sandbox import Sandbox
+from oracle.services.serve import Prover
 
 WEI_PER_GWEI = 10**9
 
@@ -68,12 +69,11 @@ def open_database(settings: Settings, contracts: Contracts) -> Store:
     return Store(settings.path(settings.paths.database), identity)
 
 
-def open_worker(settings: Settings, contracts: Contracts, signer: KeySigner) -> Worker:
-    """Return the compute side, in this process for now."""
-    return Worker(
-        EmbeddedStore(settings.path(settings.paths.store)),
-        signer,
-        settings.path(settings.paths.cache),
+def worker_setup(settings: Settings, contracts: Contracts) -> Setup:
+    """Return what a worker of this home folder is made from, here and in the processes that run models."""
+    return Setup(
+        str(settings.path(settings.paths.store)),
+        str(settings.path(settings.paths.cache)),
         {contracts.address("SignatureVerifier"): "signature"},
         settings.provider.backend or None,
     )
@@ -90,7 +90,12 @@ class Parts:
 
 
 def wire(
-    settings: Settings, contracts: Contracts, store: Store, signer: KeySigner, worker: Compute
+    settings: Settings,
+    contracts: Contracts,
+    store: Store,
+    signer: KeySigner,
+    prover: Prover,
+    runner: Runner,
 ) -> Parts:
     """Connect database, outbox, listener and provider with one another."""
     outbox = Outbox(
@@ -115,7 +120,7 @@ def wire(
         range_blocks=settings.chain.log_range_blocks,
         rescan_every_s=settings.chain.rescan_every_s,
     )
-    provider = Provider(settings, contracts, store, outbox, worker, listener)
+    provider = Provider(settings, contracts, store, outbox, runner, prover, listener)
     return Parts(store, outbox, listener, provider)
 
 
@@ -146,9 +151,16 @@ def open_provider(settings: Settings) -> Iterator[Provider]:
         Lease(key_lock(settings, contracts, signer), f"the key of {signer.address}"),
     ):
         store = open_database(settings, contracts)
-        worker = open_worker(settings, contracts, signer)
+        setup = worker_setup(settings, contracts)
+        runner = Sandbox(
+            setup,
+            processes=settings.limits.model_processes,
+            time_s=settings.limits.model_time_s,
+            memory_mib=settings.limits.model_memory_mib,
+        )
         try:
-            yield wire(settings, contracts, store, signer, worker).provider
+            prover = setup.open(signer)
+            yield wire(settings, contracts, store, signer, prover, runner).provider
         finally:
-            worker.close()
+            runner.close()
             store.close()

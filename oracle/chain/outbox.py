@@ -161,6 +161,17 @@ class Outbox:
         )
         return bool(waiting[0]["n"] >= self._max_in_flight)
 
+    @property
+    def has_unsent(self) -> bool:
+        """Whether there is an attempt that no node has yet."""
+        return bool(
+            self._store.read(
+                "SELECT 1 FROM outbox JOIN attempts ON attempts.outbox_id = outbox.id WHERE sender = ? "
+                "AND state IN ('signed', 'sent') AND sent_block IS NULL LIMIT 1",
+                (self.sender,),
+            )
+        )
+
     def require_room(self) -> None:
         """Check that one more transaction may wait.
 

@@ -289,11 +289,11 @@ class Store:
             (time.time() * 1000, job_id),
         )
 
-    def ready(self, limit: int) -> list[int]:
-        """Return the jobs that can be advanced now, oldest first."""
+    def ready(self, state: State, limit: int) -> list[int]:
+        """Return the jobs in a state that can be advanced now, oldest first."""
         rows = self.read(
-            "SELECT job_id FROM jobs WHERE state IN ('seen', 'inferred') AND retry_at_ms <= ? ORDER BY job_id LIMIT ?",
-            (time.time() * 1000, limit),
+            "SELECT job_id FROM jobs WHERE state = ? AND retry_at_ms <= ? ORDER BY job_id LIMIT ?",
+            (state, time.time() * 1000, limit),
         )
         return [row["job_id"] for row in rows]
 
@@ -327,6 +327,10 @@ class Store:
     def bury(self, job_id: int, tries: int, reason: str) -> None:
         """Give a job up: state "dead", and a letter for a person."""
         self.move(job_id, "dead", reason, tries)
+        self.write_letter(job_id, tries, reason)
+
+    def write_letter(self, job_id: int, tries: int, reason: str) -> None:
+        """Tell a person why a job was given up."""
         self.write(
             "INSERT INTO dead_letters VALUES (?, ?, ?, ?)",
             (job_id, time.time() * 1000, tries, reason),

@@ -1,13 +1,14 @@
 """The process of a provider: listen, advance, send, keep, and again, until it is told to end.
 
-One thread, one database, one key. Between reading an event and sending its answer there are two waits for the disk: one
-for what was read, one for the inference together with the signed transaction. A burst of jobs shares them.
+One thread, one database, one key; models run beside it. Between reading an event and sending its answer there are three
+waits for the disk: for what was read, for what the model said, and for the signed transaction. A burst of jobs shares
+them. The loop sleeps until the next look at the chain is due, a model has finished, or it is told to end.
 """
 
 import logging
 import random
 import signal
-import threading
+import time
 from types import FrameType
 
 from oracle.chain.contracts import Contracts
@@ -17,11 +18,14 @@ from oracle.chain.store import Store
 from oracle.chain.submitter import Submitter
 from oracle.config import Settings
 from oracle.errors import KeyUnavailable, RpcError, RpcRateLimited, StoreBusy
+from oracle.faults import crash_point
 from oracle.logs import line
 from oracle.policy import Policy, Terms
 from oracle.services.keeper import Duties, Keeper
 from oracle.services.purse import Purse
-from oracle.services.serve import Compute, Service, advance, conclude
+from oracle.services.runner import Runner
+from oracle.services.serve import Prover, Service, advance, conclude, inferred
+from oracle.services.waker import Waker
 
 JOBS_PER_TICK = 64
 GROUP_MS = 10.0
@@ -41,7 +45,8 @@ class Provider:
         contracts: The deployment it serves.
         store: Its job database.
         outbox: Transactions of its operator key.
-        worker: What runs jobs.
+        runner: Where models run.
+        prover: Makes the proofs.
         listener: Reads the chain into the database.
     """
 
@@ -51,7 +56,8 @@ class Provider:
         contracts: Contracts,
         store: Store,
         outbox: Outbox,
-        worker: Compute,
+        runner: Runner,
+        prover: Prover,
         listener: Listener,
     ) -> None:
         self._settings = settings
@@ -59,8 +65,13 @@ class Provider:
         self._store = store
         self._outbox = outbox
         self._listener = listener
-        self._stopping = threading.Event()
+        self._runner = runner
+        self._waker = Waker()
+        self._stop_by: float | None = None
+        self._draining = False
+        self._listened_at = float("-inf")
         self._poll_interval_s = settings.chain.poll_interval_s
+        self._drain_s = settings.limits.drain_s
         self._started = False
         self._reorgs_seen = 0
         self.failures = 0
@@ -84,7 +95,7 @@ class Provider:
         )
         policy = Policy(terms, self.head, outbox.gas_price_wei)
         self.purse = Purse(contracts.rpc, outbox, terms.answer_gas)
-        self._service = Service(store, policy, worker, outbox, limits.max_tries)
+        self._service = Service(store, policy, runner, prover, outbox, limits.max_tries)
         keep = settings.keeper
         self._keeper = Keeper(
             store,
@@ -136,45 +147,81 @@ class Provider:
             )
         )
 
-    def tick(self) -> bool:
-        """Listen, advance, send, keep. Returns whether there is more to do at once.
+    def tick(self, *, listen: bool = True) -> bool:
+        """Listen, begin, answer, send, keep. Returns whether there is more to do at once.
+
+        Args:
+            listen: Whether to ask the chain for news first; not when only a model has finished.
 
         Raises:
             WorkerError, OracleError: only those that say "stop".
         """
-        head = self._listener.tick()
-        if len(self._listener.reorgs) > self._reorgs_seen:
-            self._reorgs_seen = len(self._listener.reorgs)
-            self._submitter.doubt()
-        for outcome in self._submitter.check(head):
-            conclude(outcome, self._service)
+        head = self._listen() if listen else self.head()
         if (
             head.number < self._listener.calm_from
         ):  # what was final is not: wait for a branch that stays
             self._store.commit()
             return False
         self.purse.look(head)
-        ready = [] if self.purse.is_empty else self._store.ready(JOBS_PER_TICK)
-        for job_id in ready:
-            if self._stopping.is_set():
-                break
-            self._advance(job_id, head)
-        if not self._stopping.is_set():
+        if self.is_stopping and not self._draining:
+            self._draining = True
+            self._runner.drain()
+        if not self.is_stopping and not self.purse.is_empty:
+            self._begin()
+        self._collect()
+        more = self._answer(head)
+        if not self.is_stopping:
             self._keeper.tick(head)
         self._flush(head)
-        return len(ready) == JOBS_PER_TICK and not self._outbox.is_full
+        return more
 
-    def _advance(self, job_id: int, head: Head) -> None:
-        job = self._store.job(job_id)
-        if job is None:
-            return
-        if job_id in self._recovered:  # it may be what ended the last process: leave a mark
-            self._store.mark_begun(job_id)
+    def _listen(self) -> Head:
+        """Read what is new on the chain, and what became of our transactions."""
+        self._listened_at = time.monotonic()
+        head = self._listener.tick()
+        if len(self._listener.reorgs) > self._reorgs_seen:
+            self._reorgs_seen = len(self._listener.reorgs)
+            self._submitter.doubt()
+        for outcome in self._submitter.check(head):
+            conclude(outcome, self._service)
+        return head
+
+    def _begin(self) -> None:
+        """Give new jobs to the models, oldest first."""
+        busy = set(self._runner.busy)
+        for job_id in self._store.ready("seen", JOBS_PER_TICK + len(busy)):
+            if job_id in busy:
+                continue
+            if self._runner.room <= 0:
+                return
+            job = self._store.job(job_id)
+            if job is None:
+                continue
+            if job_id in self._recovered:  # it may be what ended the last process: leave a mark
+                self._store.mark_begun(job_id)
+                self._store.commit()
+                self._recovered.discard(job_id)
+            advance(job, self._service)
+
+    def _collect(self) -> None:
+        """Make durable what the models said."""
+        done = self._runner.finished()
+        for item in done:
+            inferred(item, self._service)
+        if done:
             self._store.commit()
-            self._recovered.discard(job_id)
-        advance(job, self._service)
-        if self._store.open_for_ms > GROUP_MS:
-            self._flush(head)
+            crash_point("inferred")
+
+    def _answer(self, head: Head) -> bool:
+        """Sign what is inferred. Returns whether more waits than was done."""
+        ready = self._store.ready("inferred", JOBS_PER_TICK)
+        for job_id in ready:
+            job = self._store.job(job_id)
+            if job is not None:
+                advance(job, self._service)
+            if self._store.open_for_ms > GROUP_MS:
+                self._flush(head)
+        return len(ready) == JOBS_PER_TICK and not self._outbox.is_full
 
     def _flush(self, head: Head) -> None:
         """Make everything durable, then send what is new."""
@@ -183,19 +230,37 @@ class Provider:
         self._store.commit()
 
     def run(self) -> None:
-        """Serve until SIGTERM or SIGINT; then finish the job at hand, send what is signed, and return.
+        """Serve until SIGTERM or SIGINT; then let models finish, send what is signed, and return.
 
         Raises:
             WorkerError, OracleError: something that a person has to look at.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        while not self._stopping.is_set():
-            self._stopping.wait(self.step())
+        wait_s = self.step()
+        while not self._is_drained():
+            self._waker.wait(wait_s, self._runner.filenos())
+            wait_s = self.step()
         _log.info(line("stopped", jobs=dict(self._store.counts())))
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to end."""
+        return self._stop_by is not None
+
+    def _is_drained(self) -> bool:
+        """Whether nothing is left to be done before the end, or the time for it is over."""
+        if self._stop_by is None:
+            return False
+        if time.monotonic() > self._stop_by:
+            _log.warning(line("drain cut off", jobs=sorted(self._runner.busy)))
+            return True
+        return not self._runner.busy and (self.failures > 0 or not self._outbox.has_unsent)
 
     def step(self) -> float:
         """Start if that has not been done, and tick once. Returns how long to wait before the next step, in seconds.
+
+        The chain is asked when that is due, and not each time that a model has finished.
 
         When the chain or the disk fails, what was not committed is forgotten, and the wait grows with every failure.
 
@@ -204,8 +269,11 @@ class Provider:
         """
         try:
             if not self._started:
+                if self.is_stopping:
+                    return 0.0
                 self.start()
-            more = self.tick()
+            due_s = self._listened_at + self._poll_interval_s - time.monotonic()
+            more = self.tick(listen=due_s <= 0 or self.failures > 0)
         except (RpcError, StoreBusy) as error:
             self._store.rollback()
             if error.action != "retry":
@@ -219,12 +287,18 @@ class Provider:
             _log.warning(line(kind, reason=error, retry_in_s=wait_s))
             return wait_s
         self.failures = 0
-        return 0.0 if more else self._poll_interval_s
+        if more:
+            return 0.0
+        return max(self._listened_at + self._poll_interval_s - time.monotonic(), 0.0)
 
     def stop(self) -> None:
-        """End `run` after the job at hand."""
-        self._stopping.set()
+        """End `run` soon: take nothing more on, and let what is in a model finish. At once when called again."""
+        if self.is_stopping:
+            self._stop_by = 0.0
+        else:
+            self._stop_by = time.monotonic() + self._drain_s
+        self._waker.wake()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        _log.info(line("stopping", signal=signal.Signals(number).name))
+        _log.info(line("stopping", signal=signal.Signals(number).name, within_s=self._drain_s))
         self.stop()

@@ -1,6 +1,7 @@
 """One request's life on our side, on one screen: `advance`.
 
-What the submitter and the listener find out later comes back through `conclude`.
+What the model says comes back through `inferred`, what the submitter finds out later through `conclude`, and what the
+listener reads through the tracker.
 """
 
 import logging
@@ -15,22 +16,20 @@ from oracle.chain.outbox import Call, Outbox
 from oracle.chain.reverts import meaning_of
 from oracle.chain.store import Store, StoredJob
 from oracle.chain.submitter import Outcome
+from oracle.chain.tracker import same_work
 from oracle.errors import OracleError, OutboxFull, Reverted, RpcError
 from oracle.faults import crash_point
 from oracle.logs import line
 from oracle.policy import Policy
+from oracle.services.runner import Done, Runner
 
 LONGEST_WAIT_S = 60.0
 
 _log = logging.getLogger(__name__)
 
 
-class Compute(Protocol):
-    """What runs and proves jobs; `offchain_worker.worker.Worker` is one."""
-
-    def infer(self, job: Job) -> Inference:
-        """Run the model on the job's input."""
-        ...
+class Prover(Protocol):
+    """What makes proofs, with the key; `offchain_worker.worker.Worker` is one."""
 
     def prove(self, job: Job, inference: Inference) -> Result:
         """Make the proofs that the job's policy asks for."""
@@ -42,12 +41,15 @@ class Service:
     """What a job meets on its way.
 
     Args:
+        runner: Where models run.
+        prover: Makes the proofs.
         max_tries: How often a job may fail before it is given up.
     """
 
     store: Store
     policy: Policy
-    worker: Compute
+    runner: Runner
+    prover: Prover
     outbox: Outbox
     max_tries: int = 5
 
@@ -56,7 +58,7 @@ def advance(job: StoredJob, service: Service) -> None:
     """Take one job one step further from whatever state it was left in. Safe to call again after a crash at any line.
 
     States: seen → inferred → queued → broadcast → mined → final, or declined, lost, dead (with the reason). Nothing is
-    committed here: inference and signed transaction become durable together, before anything is sent.
+    committed here: the caller makes inferences durable before they are signed, and signed bytes before they are sent.
 
     Raises:
         WorkerError, OracleError: only those that say "stop"; the job stays where it is.
@@ -67,10 +69,7 @@ def advance(job: StoredJob, service: Service) -> None:
                 if reason := service.policy.refuse(job.job):  # what the offer could not exclude
                     return give_back(job, reason, service)
                 crash_point("stored")
-                inference = service.worker.infer(job.job)
-                crash_point("inferred")
-                service.store.save_inference(job.job_id, inference)
-                answer(job, inference, service)
+                service.runner.begin(job.job)
             case "inferred" if job.inference is not None:
                 answer(job, job.inference, service)
             case _:
@@ -81,9 +80,34 @@ def advance(job: StoredJob, service: Service) -> None:
         failed(job, error, service)
     except OSError:  # the disk or the memory of this machine: for a person, not for another try
         raise
-    except Exception as error:  # a mistake in a backend must not end the worker
-        _log.exception(line("worker failed", job=job.job_id))
-        try_later(job, f"the worker failed: {type(error).__name__}: {error}", service, counts=True)
+    except Exception as error:  # one job must not end the worker
+        unforeseen(job, error, service)
+
+
+def inferred(done: Done, service: Service) -> None:
+    """Store what the model said, or what went wrong. Nothing is signed before the caller has committed.
+
+    Raises:
+        WorkerError, OracleError, OSError: only those that say "stop".
+    """
+    job = service.store.job(done.job.job_id)
+    if job is None or job.state != "seen" or not same_work(job.job, done.job):
+        return  # the chain has moved on while the model ran
+    match done.outcome:
+        case Inference():
+            service.store.save_inference(job.job_id, done.outcome)
+        case WorkerError():
+            failed(job, done.outcome, service)
+        case OSError():
+            raise done.outcome
+        case _:
+            unforeseen(job, done.outcome, service)
+
+
+def unforeseen(job: StoredJob, error: Exception, service: Service) -> None:
+    """A mistake in a backend or in this program must not end the worker."""
+    _log.error(line("worker failed", job=job.job_id), exc_info=error)
+    try_later(job, f"the worker failed: {type(error).__name__}: {error}", service, counts=True)
 
 
 def answer(job: StoredJob, inference: Inference, service: Service) -> None:
@@ -92,7 +116,7 @@ def answer(job: StoredJob, inference: Inference, service: Service) -> None:
         service.store.save_inference(job.job_id, None)
         return try_later(job, "stored output does not match its hash", service, counts=True)
     service.outbox.require_room()
-    result = service.worker.prove(job.job, inference)
+    result = service.prover.prove(job.job, inference)
     call = Call(
         purpose=purpose("answer", job.job),
         contract="InferenceRouter",
@@ -105,8 +129,11 @@ def answer(job: StoredJob, inference: Inference, service: Service) -> None:
     service.store.move(job.job_id, "queued")
 
 
-def give_back(job: StoredJob, reason: str, service: Service) -> None:
-    """Decline a job while that is possible; else bury it, and it is refunded after its deadline."""
+def give_back(job: StoredJob, reason: str, service: Service, *, tries: int | None = None) -> None:
+    """Decline a job while that is possible; else bury it, and it is refunded after its deadline.
+
+    With `tries`, it failed so often and that is the reason: then there is a letter about it in any case.
+    """
     call = Call(
         purpose=purpose("decline", job.job),
         contract="InferenceRouter",
@@ -119,7 +146,7 @@ def give_back(job: StoredJob, reason: str, service: Service) -> None:
         service.outbox.add(call)
     except Reverted as error:
         service.store.bury(
-            job.job_id, job.tries, f"{reason}; it could not be declined either: {error}"
+            job.job_id, tries or job.tries, f"{reason}; it could not be declined either: {error}"
         )
         _log.error(line("job", job=job.job_id, state="dead", reason=reason))
         return
@@ -128,6 +155,8 @@ def give_back(job: StoredJob, reason: str, service: Service) -> None:
             job.job_id, f"{reason}; cannot decline yet: {error}", job.tries, 0.5
         )
     service.store.move(job.job_id, "declined", reason)
+    if tries is not None:
+        service.store.write_letter(job.job_id, tries, f"{reason}; declined")
     _log.warning(line("job", job=job.job_id, state="declined", reason=reason))
 
 
@@ -151,7 +180,7 @@ def failed(job: StoredJob, error: WorkerError | OracleError, service: Service) -
         case "retry":
             try_later(job, str(error), service, counts=not isinstance(error, RpcError))
         case "refuse":
-            give_back(job, str(error), service)
+            give_back(job, str(error), service, tries=job.tries + 1)
         case "stop":
             raise error
 
@@ -160,7 +189,7 @@ def try_later(job: StoredJob, reason: str, service: Service, *, counts: bool) ->
     """Leave a job for later; if this `counts`, at most `max_tries` times."""
     tries = job.tries + counts
     if tries >= service.max_tries:
-        return give_back(job, f"gave up after {tries} tries: {reason}", service)
+        return give_back(job, f"gave up after {tries} tries: {reason}", service, tries=tries)
     wait_s = min(0.5 * 2**tries, LONGEST_WAIT_S) if counts else 0.5
     service.store.postpone(job.job_id, reason, tries, wait_s)
     _log.warning(

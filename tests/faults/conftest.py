@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from chain_fixtures import anvil, chain, market, provider, xor
+from chain_fixtures import anvil, chain, market, provider, stress, xor
 from fault_proxy import FaultProxy
 from live_chain import Anvil
 
-__all__ = ["anvil", "chain", "market", "provider", "proxy", "xor"]
+__all__ = ["anvil", "chain", "market", "provider", "proxy", "stress", "xor"]
 
 
 @pytest.fixture

@@ -9,9 +9,21 @@ crash
 └── 06 after it was mined, before it is final: it is found by its receipt
 """
 
+from pathlib import Path
+
+import pytest
 from fault_proxy import lose_reply
-from fault_steps import XOR_INPUT, finish_process, killed, serving, table, wait_for
+from fault_steps import (
+    XOR_INPUT,
+    finish_process,
+    in_the_model,
+    killed,
+    serving,
+    table,
+    wait_for,
+)
 from live_chain import ASSIGNED, SETTLED
+from stress_model import ask
 
 
 def crash(label, provider, market, xor, **changes):
@@ -34,24 +46,37 @@ def test_fault_01_crash_after_the_event_was_read__it_is_read_again(provider, mar
     assert market.state(job_id) == SETTLED
 
 
-def test_fault_02_crash_during_the_inference__it_is_run_again(provider, market, chain, xor):
-    job_id = crash("stored", provider, market, xor)
+def test_fault_02_crash_during_the_inference__it_is_run_again(stress, chain):
+    node, market = stress.node, stress.market
+    job_id = market.request(ask(rounds=1_200_000))
+    process = node.run(**serving(stress))
+    (child,) = wait_for(lambda: in_the_model(process))
+    process.kill()
+    killed(process)
+    wait_for(lambda: not (Path("/proc") / str(child)).exists())
+    assert table(node, "SELECT state, inference FROM jobs") == [("seen", None)]
 
-    finish_process(provider, market, provider.run(**serving(xor)))
+    finish_process(node, market, node.run(**serving(stress)))
 
     assert market.state(job_id) == SETTLED
-    assert int(chain("eth_getTransactionCount", provider.signer.address, "latest"), 16) == 1
+    assert int(chain("eth_getTransactionCount", node.signer.address, "latest"), 16) == 1
 
 
-def test_fault_03_crash_after_the_result_was_stored__no_second_inference(provider, market, xor):
+def test_fault_03_crash_after_the_result_was_stored__no_second_inference(
+    provider, market, xor, tmp_path
+):
     job_id = crash("inferred", provider, market, xor)
     assert market.state(job_id) == ASSIGNED
+    ((state, stored),) = table(provider, "SELECT state, inference FROM jobs")
+    assert (state, raw_hashes(provider)) == ("inferred", [])
 
-    finish_process(provider, market, provider.run(**serving(xor)))
+    finish_process(provider, market, provider.run(**{"paths.store": str(tmp_path / "none")}))
 
+    assert table(provider, "SELECT inference FROM jobs") == [(stored,)]
     assert market.state(job_id) == SETTLED
 
 
+@pytest.mark.extended
 def test_fault_04_crash_after_signing__the_same_bytes_are_sent(provider, market, chain, xor):
     job_id = crash("signed", provider, market, xor)
     (signed,) = raw_hashes(provider)
@@ -88,6 +113,7 @@ def test_fault_05_reply_lost_after_sending__it_is_sent_once(provider, market, ch
     assert market.state(job_id) == SETTLED
 
 
+@pytest.mark.extended
 def test_fault_06_crash_after_it_was_mined__it_is_found_by_its_receipt(provider, market, xor):
     job_id = market.request(XOR_INPUT)
     first = provider.run(crash_at="mined", **serving(xor))

@@ -194,7 +194,7 @@ def test_fault_13_reorg_below_finalized__no_longer_final(tmp_path, xor, caplog):
     chain = start_anvil("--slots-in-an-epoch", "1")
     try:
         deploy(chain, tmp_path)
-        market = register_model(chain, xor)
+        market = register_model(chain, xor.cid)
         node = register(market, tmp_path / "provider").open()
         job_id = market.request()
         node.tick_until(job_id, "mined")

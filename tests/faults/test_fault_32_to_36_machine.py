@@ -1,18 +1,83 @@
 """The machine or what is on it fails.
 
 machine
+├── 32 a request is poisonous: too much time or memory, NaN, garbage, or it kills the model's process
+│   └── it is given back or buried with its reason, and the good requests around it are answered
 ├── 33 the model is missing or was changed: nothing wrong is answered
 ├── 34 the disk is full or another program holds the database: nothing is taken on and nothing lost
+├── 35 it is told to end while a model runs
+│   ├── what is in the model is answered first, and the exit code is 0
+│   └── what takes longer than the time to drain is left for the next start
 └── 36 the stored result was changed: that is noticed before it is signed, and it is inferred again
 """
 
 import json
+import os
+import shutil
+import signal
 import sqlite3
+from pathlib import Path
 
-from fault_steps import XOR_INPUT, check_books, finish, serving, stopped, table, wait_for
+import pytest
+from fault_steps import (
+    XOR_INPUT,
+    check_books,
+    finish,
+    finish_process,
+    in_the_model,
+    serving,
+    stopped,
+    table,
+    wait_for,
+)
 from live_chain import ASSIGNED, OPEN, SETTLED
+from stress_model import ask
 
 from offchain_worker.errors import ArtifactMissing
+
+
+def test_fault_32_poisonous_requests__given_back_and_the_others_answered(stress, chain):
+    node, market = stress.node, stress.market
+    good = [market.request(ask(root_of=n)) for n in (4, 9)]
+    poison = {
+        "too long": market.request(ask(rounds=2**40)),
+        "too large": market.request(ask(elements=2**33)),
+        "not a number": market.request(ask(root_of=-1)),
+        "not for this model": market.request(XOR_INPUT),
+        "nested": market.request(b"\xa1\x61a" + b"\x81" * 400 + b"\x00"),
+        "a lie about its length": market.request(b"\xa1\x61a\x5b\x7f" + b"\xff" * 7),
+    }
+    good += [market.request(ask(root_of=n)) for n in (16, 25)]
+
+    limits = {"limits.model_time_s": 4.0, "limits.model_memory_mib": 4096}
+    process = node.run(**serving(stress), **limits)
+    wait_for(lambda: {market.state(job) for job in good} == {SETTLED}, 120)
+    wait_for(lambda: {market.state(job) for job in poison.values()} == {OPEN}, 120)
+    assert process.poll() is None
+    finish_process(node, market, process)
+
+    letters = dict(table(node, "SELECT job_id, reason FROM dead_letters"))
+    assert sorted(letters) == sorted(poison.values())
+    assert "within 4 s" in letters[poison["too long"]]
+    assert len(set(letters.values())) >= 5
+
+
+@pytest.mark.extended
+def test_fault_32_request_kills_the_models_process__not_retried_forever(stress, chain):
+    node, market = stress.node, stress.market
+    bad = market.request(ask(rounds=2**40))
+    process = node.run(**serving(stress), **{"limits.max_tries": 2})
+    for _ in range(2):
+        (child,) = wait_for(lambda: in_the_model(process))
+        os.kill(child, signal.SIGKILL)
+    wait_for(lambda: market.state(bad) == OPEN)
+    good = market.request(ask())
+    wait_for(lambda: market.state(good) == SETTLED)
+    finish_process(node, market, process)
+
+    ((job_id, tries, reason),) = table(node, "SELECT job_id, tries, reason FROM dead_letters")
+    assert (job_id, tries) == (bad, 2)
+    assert "ended by SIGKILL" in reason
 
 
 def test_fault_33_model_is_missing__given_back_with_the_reason(provider, market, tmp_path, chain):
@@ -92,6 +157,35 @@ def test_fault_34_log_of_the_database_was_torn__it_is_read_from_the_chain(provid
     assert provider.state(job_id) == "final"
 
 
+def test_fault_35_told_to_end_while_a_model_runs__answered_first(stress, chain):
+    node, market = stress.node, stress.market
+    job_id = market.request(ask(rounds=1_200_000))
+    process = node.run(**serving(stress))
+    wait_for(lambda: in_the_model(process))
+
+    log = stopped(process)
+
+    assert "stopping signal=SIGTERM" in log
+    wait_for(lambda: market.state(job_id) == SETTLED)
+    chain.mine(3)
+    finish_process(node, market, node.run(**serving(stress)))
+
+
+@pytest.mark.extended
+def test_fault_35_drain_takes_too_long__left_for_the_next_start(stress, chain):
+    node, market = stress.node, stress.market
+    job_id = market.request(ask(rounds=2**40))
+    process = node.run(**serving(stress), **{"limits.drain_s": 0.5})
+    (child,) = wait_for(lambda: in_the_model(process))
+
+    log = stopped(process)
+
+    assert f"drain-cut-off jobs=[{job_id}]" in log
+    assert market.state(job_id) == ASSIGNED
+    wait_for(lambda: not (Path("/proc") / str(child)).exists())
+    assert table(node, "SELECT state FROM jobs") == [("seen",)]
+
+
 def test_fault_36_stored_result_was_changed__inferred_again(provider, market, monkeypatch):
     provider.open()
     job_id = market.request()
@@ -113,8 +207,6 @@ def test_fault_36_stored_result_was_changed__inferred_again(provider, market, mo
 def test_fault_33_block_of_the_model_was_changed__never_answered_with_it(
     provider, market, xor, tmp_path
 ):
-    import shutil
-
     store = tmp_path / "store"
     shutil.copytree(xor.store, store)
     for block in (path for path in store.rglob("*") if path.is_file()):

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 from live_chain import MODEL_PRICE, NATIVE, Anvil, Market, Node, deploy, register, start_anvil
+from stress_model import add_stress
 
 from offchain_worker.pipeline import add_packaged
+from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.store import EmbeddedStore
 
 
@@ -44,14 +46,14 @@ def xor(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 @pytest.fixture
 def market(chain: Anvil, xor: SimpleNamespace) -> Market:
     """The registered model, without any provider."""
-    return register_model(chain, xor)
+    return register_model(chain, xor.cid)
 
 
-def register_model(chain: Anvil, xor: SimpleNamespace) -> Market:
-    """Register the model `xor` on a chain with the contracts."""
+def register_model(chain: Anvil, cid: Cid, name: str = "xor") -> Market:
+    """Register a model on a chain with the contracts."""
     owner = chain.accounts[1]
     verifier = chain.contracts.address("SignatureVerifier")
-    digest = xor.cid.data[4:]
+    digest = cid.data[4:]
     version = {
         "digest": digest,
         "possessionRoot": bytes(32),
@@ -62,7 +64,7 @@ def register_model(chain: Anvil, xor: SimpleNamespace) -> Market:
     }
     terms = {"receiver": owner, "price": MODEL_PRICE, "royaltyBps": 1000, "token": NATIVE}
     policy = chain.read("ModelRegistry", "policyIdOf", verifier, NATIVE, NATIVE)
-    chain.send("ModelRegistry", "register", "xor", version, terms, policy, sender=owner)
+    chain.send("ModelRegistry", "register", name, version, terms, policy, sender=owner)
     market = {
         "modelId": chain.read("ModelRegistry", "modelIdOf", owner, digest),
         "version": 1,
@@ -73,6 +75,16 @@ def register_model(chain: Anvil, xor: SimpleNamespace) -> Market:
         "resolution": NATIVE,
     }
     return Market(chain, market, chain.accounts[2])
+
+
+@pytest.fixture
+def stress(chain: Anvil, tmp_path: Path) -> SimpleNamespace:
+    """A model that takes as long and as much as it is asked to, in a market of its own: `market`, `store`, `node`."""
+    store = tmp_path / "stress-store"
+    market = register_model(chain, add_stress(EmbeddedStore(store), tmp_path / "stress"), "stress")
+    return SimpleNamespace(
+        market=market, store=store, node=register(market, tmp_path / "stress-home")
+    )
 
 
 @pytest.fixture

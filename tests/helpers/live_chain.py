@@ -22,6 +22,7 @@ from oracle.chain.contracts import Contracts, Deployment
 from oracle.chain.rpc import Rpc
 from oracle.keys import KeySigner
 from oracle.node import Parts, connect, open_database, wire
+from oracle.services.runner import Inline
 from scripts._support.plan import PLAN, Settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -282,7 +283,7 @@ class Node:
         settings = self.settings(**changes)
         contracts = connect(settings)
         store = open_database(settings, contracts)
-        self.parts = wire(settings, contracts, store, self.signer, self.worker)
+        self.parts = wire(settings, contracts, store, self.signer, self.worker, Inline(self.worker))
         self.parts.provider.start()
         return self
 

@@ -22,7 +22,7 @@ tick
 │   └── the contract's own state tells at the next start
 └── when all is well
     ├── the job is answered, paid, and final after the confirmations
-    └── two commits lie between reading and sending
+    └── three commits lie between reading and sending
 """
 
 from live_chain import ASSIGNED, OPEN, PRICE, REFUNDED, SETTLED, register
@@ -257,7 +257,7 @@ def test_tick__answers_is_paid_and_final_after_the_confirmations(provider, marke
     ]  # type: ignore[method-assign]
 
     provider.tick()
-    assert commits[: commits.index("send") + 1] == ["commit", "commit", "send"]
+    assert commits[: commits.index("send") + 1] == ["commit", "commit", "commit", "send"]
     assert market.state(job_id) == SETTLED
     provider.tick()
     assert provider.state(job_id) == "mined"
