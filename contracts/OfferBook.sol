@@ -173,6 +173,12 @@ abstract contract OfferBook is IOfferBook {
     }
 
     /// @inheritdoc IOfferBook
+    function offerIn(uint32 offerId, Market calldata market) external view returns (Offer memory found, uint16 feeBps) {
+        _requireMarket(offerId, marketIdOf(market));
+        return (_load(offerId), uint16(uint256(_marketAndFee[offerId])));
+    }
+
+    /// @inheritdoc IOfferBook
     function offerOf(uint32 provider, bytes32 marketId) external view returns (uint32) {
         return _seats[marketId][provider][0];
     }

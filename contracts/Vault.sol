@@ -15,12 +15,20 @@ contract Vault is IVault, ReentrancyGuardTransient {
 
     /* STORAGE */
 
-    /// @dev What an account has of one token, in one slot. The delayed part (what signed requests spend from, which
-    /// leaves only after a delay) takes the other half.
+    /// @dev What an account has of one token, in one slot.
     struct Balance {
         uint128 free;
         uint128 delayed;
     }
+
+    /// @dev What an account announced to take out of its delayed part.
+    struct Leaving {
+        uint128 amount;
+        uint40 at;
+    }
+
+    /// @inheritdoc IVault
+    uint256 public constant DELAY = 1 days;
 
     address private constant NATIVE = address(0);
 
@@ -28,6 +36,7 @@ contract Vault is IVault, ReentrancyGuardTransient {
     mapping(address module => mapping(address token => uint256)) private _locked;
     mapping(address token => uint256) private _accounted;
     mapping(address account => mapping(address module => bool)) private _allowed;
+    mapping(address account => mapping(address token => Leaving)) private _leaving;
 
     /* MOVING MONEY IN AND OUT */
 
@@ -68,7 +77,47 @@ contract Vault is IVault, ReentrancyGuardTransient {
         emit ModuleAllowed(msg.sender, module, allowed);
     }
 
+    /* THE DELAYED PART */
+
+    /// @inheritdoc IVault
+    function delay(address token, uint256 amount) external {
+        _debit(msg.sender, token, amount);
+        _setDelayed(msg.sender, token, _balances[msg.sender][token].delayed + amount);
+        emit Delayed(msg.sender, token, amount);
+    }
+
+    /// @inheritdoc IVault
+    function announceUndelay(address token, uint256 amount) external {
+        uint256 held = _balances[msg.sender][token].delayed;
+        require(amount <= held, VaultDelayedTooLow(held, amount));
+        uint40 at = uint40(block.timestamp + DELAY);
+        // forge-lint: disable-next-line(unsafe-typecast) -- at most `delayed`, which has 128 bits
+        _leaving[msg.sender][token] = Leaving(uint128(amount), at);
+        emit UndelayAnnounced(msg.sender, token, amount, at);
+    }
+
+    /// @inheritdoc IVault
+    function undelay(address token) external {
+        Leaving memory leaving = _leaving[msg.sender][token];
+        require(leaving.at != 0 && block.timestamp >= leaving.at, VaultStillDelayed(block.timestamp, leaving.at));
+        delete _leaving[msg.sender][token];
+        uint256 held = _balances[msg.sender][token].delayed;
+        uint256 amount = leaving.amount < held ? leaving.amount : held; // modules may have spent some meanwhile
+        _setDelayed(msg.sender, token, held - amount);
+        _credit(msg.sender, token, amount);
+        emit Undelayed(msg.sender, token, amount);
+    }
+
     /* FOR MODULES */
+
+    /// @inheritdoc IVault
+    function lockDelayed(address account, address token, uint256 amount) external {
+        require(_allowed[account][msg.sender], VaultModuleNotAllowed(account, msg.sender));
+        uint256 held = _balances[account][token].delayed;
+        require(held >= amount, VaultDelayedTooLow(held, amount));
+        _setDelayed(account, token, held - amount);
+        _locked[msg.sender][token] += amount;
+    }
 
     /// @inheritdoc IVault
     function lock(address account, address token, uint256 amount) external {
@@ -108,6 +157,16 @@ contract Vault is IVault, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IVault
+    function delayed(address account, address token) external view returns (uint256) {
+        return _balances[account][token].delayed;
+    }
+
+    /// @inheritdoc IVault
+    function leavingOf(address account, address token) external view returns (uint256 amount, uint40 at) {
+        return (_leaving[account][token].amount, _leaving[account][token].at);
+    }
+
+    /// @inheritdoc IVault
     function locked(address module, address token) external view returns (uint256) {
         return _locked[module][token];
     }
@@ -132,6 +191,12 @@ contract Vault is IVault, ReentrancyGuardTransient {
         require(sum <= type(uint128).max, VaultAmountTooLarge(sum, type(uint128).max));
         // forge-lint: disable-next-line(unsafe-typecast) -- checked in the line above
         balance.free = uint128(sum);
+    }
+
+    function _setDelayed(address account, address token, uint256 amount) private {
+        require(amount <= type(uint128).max, VaultAmountTooLarge(amount, type(uint128).max));
+        // forge-lint: disable-next-line(unsafe-typecast) -- checked in the line above
+        _balances[account][token].delayed = uint128(amount);
     }
 
     function _debit(address account, address token, uint256 amount) private {

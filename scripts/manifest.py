@@ -28,7 +28,11 @@ def build() -> str:
     for name, contract_type in project.load_contracts().items():
         folder = Path(contract_type.source_id or "").parent.name
         code = contract_type.deployment_bytecode
-        deployable = folder in ("contracts", "verifiers", "resolutions") and code and code.bytecode
+        deployable = (
+            folder in ("contracts", "modules", "verifiers", "resolutions")
+            and code
+            and code.bytecode
+        )
         if (deployable and name not in NOT) or name in ALSO:
             contracts[name] = sorted(
                 json.dumps(json.loads(entry.model_dump_json(exclude_none=True)), sort_keys=True)

@@ -169,6 +169,10 @@ interface IOfferBook {
     /// @notice State of an offer. Reverts with {OfferUnknown}.
     function offer(uint32 offerId) external view returns (Offer memory);
 
+    /// @notice An offer of `market`, open or closed, and the protocol's share of its earnings in basis points.
+    /// @dev For modules that keep earnings of their own. Reverts with {OfferMarketMismatch}.
+    function offerIn(uint32 offerId, Market calldata market) external view returns (Offer memory found, uint16 feeBps);
+
     /// @notice The open offer of a provider in a market; 0 if it has none.
     function offerOf(uint32 provider, bytes32 marketId) external view returns (uint32);
 

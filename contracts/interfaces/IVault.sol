@@ -3,9 +3,11 @@ pragma solidity 0.8.37;
 
 /// @title IVault
 /// @notice Keeps all the money of the system: one balance per account and token, whatever it is spent on.
-/// @dev Money is either *free* (its account may withdraw it at any time), or *locked* under a module (a contract
-/// such as the InferenceRouter, which alone decides who gets it). An account opts into a module by the module's
-/// address, so no role, record or upgrade can ever reach money that its account did not hand over.
+/// @dev Money is either *free* (its account may withdraw it at any time), or *delayed* (its account may have it back a
+/// day after it says so: what signed requests are paid from, so that their provider can count on it), or *locked*
+/// under a module (a contract such as the InferenceRouter, which alone decides who gets it). An account opts into a
+/// module by the module's address, so no role, record or upgrade can ever reach money that its account did not hand
+/// over.
 ///
 /// Assumptions about the outside. Or funds are wrong: an ERC-20 token never changes balances by itself (no rebasing).
 /// Or funds are stuck: a token lets this contract transfer what it holds.
@@ -32,7 +34,22 @@ interface IVault {
     /// @param allowed True from now on, or false.
     event ModuleAllowed(address indexed account, address indexed module, bool allowed);
 
+    /// @notice Free money of an account became delayed.
+    event Delayed(address indexed account, address indexed token, uint256 amount);
+
+    /// @notice An account may take `amount` out of its delayed part from `at` on, Unix time in seconds.
+    event UndelayAnnounced(address indexed account, address indexed token, uint256 amount, uint40 at);
+
+    /// @notice Delayed money of an account became free.
+    event Undelayed(address indexed account, address indexed token, uint256 amount);
+
     /* ERRORS */
+
+    /// @notice The account has less delayed money than is needed.
+    error VaultDelayedTooLow(uint256 delayed, uint256 needed);
+
+    /// @notice The delay has not passed, or nothing was announced (`at` 0).
+    error VaultStillDelayed(uint256 time, uint256 at);
 
     /// @notice The account has less free money than is needed.
     /// @param free Free amount, in the smallest unit of the token.
@@ -83,7 +100,24 @@ interface IVault {
     /// @param allowed True to opt in, false to opt out.
     function allowModule(address module, bool allowed) external;
 
+    /* THE DELAYED PART */
+
+    /// @notice Makes free money of the caller delayed.
+    function delay(address token, uint256 amount) external;
+
+    /// @notice Announces that the caller will take `amount` out of its delayed part. Replaces what it announced before.
+    /// @dev Modules may spend it until it is out. Reverts with {VaultDelayedTooLow}.
+    function announceUndelay(address token, uint256 amount) external;
+
+    /// @notice Makes what the caller announced free, or what is left of it. Nothing and nobody can pause this.
+    /// @dev Reverts with {VaultStillDelayed}.
+    function undelay(address token) external;
+
     /* FOR MODULES */
+
+    /// @notice Locks delayed money of `account` under the caller. Only for modules that `account` opted into.
+    /// @dev Emits nothing, as {lock}. Reverts with {VaultModuleNotAllowed} or {VaultDelayedTooLow}.
+    function lockDelayed(address account, address token, uint256 amount) external;
 
     /// @notice Locks free money of `account` under the caller. Only for modules that `account` opted into.
     /// @dev Emits nothing: the module's own event says what was locked and why.
@@ -113,10 +147,20 @@ interface IVault {
     /// @notice Free money of `account`, in the smallest unit of `token`.
     function free(address account, address token) external view returns (uint256);
 
+    /// @notice Time between {announceUndelay} and {undelay}, in seconds.
+    function DELAY() external view returns (uint256);
+
+    /// @notice Delayed money of `account`, in the smallest unit of `token`.
+    function delayed(address account, address token) external view returns (uint256);
+
+    /// @notice What `account` announced to take out, and from when on it may (0 when nothing was announced).
+    function leavingOf(address account, address token) external view returns (uint256 amount, uint40 at);
+
     /// @notice Money locked under `module`, in the smallest unit of `token`.
     function locked(address module, address token) external view returns (uint256);
 
-    /// @notice Everything paid in less everything paid out, in the smallest unit of `token`: Σ free + Σ locked.
+    /// @notice Everything paid in less everything paid out, in the smallest unit of `token`: Σ free + Σ delayed +
+    /// Σ locked.
     /// @dev The Vault's real balance is this or more; more when somebody forced tokens in without a deposit.
     function accounted(address token) external view returns (uint256);
 

@@ -101,6 +101,17 @@ MEANINGS: dict[str, Meaning] = {
     "VaultZeroAccount": Meaning("skip", "name an account"),
     "VaultPaymentRefused": Meaning("skip", "the receiver refuses money; withdraw to another address"),
     "VaultAmountTooLarge": Meaning("skip", "use a smaller amount"),
+    "VaultDelayedTooLow": Meaning("skip", "make more money delayed (`delay`), or take out less"),
+    "VaultStillDelayed": Meaning("retry", "wait until the time given"),
+    # Signed requests.
+    "SignedNotOperator": Meaning("stop", "use the operator key of the offer's provider"),
+    "SignedPolicyUnsupported": Meaning("skip", "signed requests need an offer of the signature policy"),
+    "SignedTooLate": Meaning("skip", "the signed request has ended"),
+    "SignedNonceUsed": Meaning("skip", "this signed request was settled, or another with its nonce"),
+    "SignedSignatureInvalid": Meaning("skip", "the requester has not signed this; nothing is owed"),
+    "SignedPriceTooLow": Meaning("skip", "the requester has signed for less than the offer asks"),
+    "SignedUnitsOutOfRange": Meaning("skip", "charge for at least 1 unit and at most what was signed for"),
+    "SignedOutputLength": Meaning("skip", "the output is empty or too long for an answer on chain"),
     # OpenZeppelin and Solidity.
     "ReentrancyGuardReentrantCall": Meaning("skip", "a contract called back into the Vault; it is not to be trusted"),
     "SafeERC20FailedOperation": Meaning("skip", "the token refused the transfer; check balance and approval"),

@@ -41,6 +41,15 @@ class Settings:
 
 Arguments = Callable[[Mapping[str, str], Settings], list[Any]]
 
+
+def _module(at: Mapping[str, str], chosen: Settings) -> list[Any]:
+    """What every module that pays offers is given."""
+    return [
+        *(at["InferenceRouter"], at["Vault"], at["ModelRegistry"], at["ProviderStaking"]),
+        chosen.treasury,
+    ]
+
+
 PLAN: dict[str, Arguments] = {
     "Vault": lambda at, chosen: [],
     "ProtocolAccess": lambda at, chosen: [chosen.admin, chosen.admin],
@@ -51,5 +60,6 @@ PLAN: dict[str, Arguments] = {
         *(chosen.treasury, chosen.fee_bps, chosen.ring_bits, at["ProtocolAccess"]),
     ],
     "SignatureVerifier": lambda at, chosen: [],
+    "SignedRequests": lambda at, chosen: [*_module(at, chosen), at["SignatureVerifier"]],
 }
 """Contract to its arguments, given the addresses of those above it."""

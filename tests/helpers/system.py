@@ -99,6 +99,7 @@ class System:
     router: Any
     verifier: Any
     access: Any
+    signed: Any
     deployer: Any
     treasury: Any
     model_owner: Any
@@ -294,6 +295,7 @@ def deploy_system(accounts: Any, project: Any, ring_bits: int = 14) -> System:
         staking=contracts["ProviderStaking"],
         router=contracts["InferenceRouter"],
         verifier=contracts["SignatureVerifier"],
+        signed=contracts["SignedRequests"],
         deployer=deployer,
         treasury=treasury,
         model_owner=model_owner,

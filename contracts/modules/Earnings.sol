@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IEarnings} from "../interfaces/IEarnings.sol";
+import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
+import {IOfferBook} from "../interfaces/IOfferBook.sol";
+import {IProviderStaking} from "../interfaces/IProviderStaking.sol";
+import {IVault} from "../interfaces/IVault.sol";
+import {FeeSplit} from "../libraries/FeeSplit.sol";
+
+/// @title Earnings
+/// @notice Base of modules that pay offers: keeps what each has earned until somebody claims it. See {IEarnings}.
+/// @dev The money is locked in the Vault under the module. Earnings are whole multiples of the offer's price, which
+/// never changes, so they can be split when they are claimed.
+abstract contract Earnings is IEarnings {
+    /// @notice Knows the offers.
+    IOfferBook public immutable OFFERS;
+
+    /// @notice Holds the money.
+    IVault public immutable VAULT;
+
+    /// @notice Knows the models and their terms.
+    IModelRegistry public immutable REGISTRY;
+
+    /// @notice Knows the providers and their keys.
+    IProviderStaking public immutable STAKING;
+
+    /// @notice Account that gets the protocol's share.
+    address public immutable TREASURY;
+
+    mapping(uint32 offerId => uint256) private _earned;
+
+    constructor(IOfferBook offers, IVault vault, IModelRegistry registry, IProviderStaking staking, address treasury) {
+        OFFERS = offers;
+        VAULT = vault;
+        REGISTRY = registry;
+        STAKING = staking;
+        TREASURY = treasury;
+    }
+
+    /// @inheritdoc IEarnings
+    function claim(
+        uint32 offerId,
+        IOfferBook.Market calldata market
+    ) external returns (uint256 toProvider, uint256 toModel, uint256 toProtocol) {
+        (IOfferBook.Offer memory offer, uint16 feeBps) = OFFERS.offerIn(offerId, market);
+        IModelRegistry.Terms memory terms = REGISTRY.terms(market.modelId, market.epoch);
+        uint256 earned = _earned[offerId];
+        _earned[offerId] = 0;
+        (toProvider, toModel, toProtocol) = FeeSplit.split(earned, offer.price, terms.price, terms.royaltyBps, feeBps);
+        emit EarningsClaimed(offerId, market.token, toProvider, toModel, toProtocol);
+
+        VAULT.release(STAKING.payoutOf(offer.provider), market.token, toProvider);
+        VAULT.release(terms.receiver, market.token, toModel);
+        VAULT.release(TREASURY, market.token, toProtocol);
+    }
+
+    /// @inheritdoc IEarnings
+    function earnedBy(uint32 offerId) external view returns (uint256) {
+        return _earned[offerId];
+    }
+
+    /// @dev Only for money that is locked under this module, in the token of the offer.
+    function _earn(uint32 offerId, uint256 amount) internal {
+        _earned[offerId] += amount;
+    }
+}

@@ -1,0 +1,316 @@
+"""SignedRequests: a request signed off chain, settled with its answer
+
+settle
+├── when the caller is not the operator of the named offer's provider
+│   └── it reverts with SignedNotOperator(caller, operator)
+├── when the market's policy is not the signature
+│   └── it reverts with SignedPolicyUnsupported(verifier, expected)
+├── when the deadline has passed
+│   └── it reverts with SignedTooLate(time, deadline)
+├── when the nonce was used, in this or an earlier call
+│   └── it reverts with SignedNonceUsed(requester, nonce)
+├── when anything differs from what was signed, or it was signed for another chain or contract
+│   └── it reverts with SignedSignatureInvalid(requester, digest)
+├── when the price signed for is too low
+│   └── it reverts with SignedPriceTooLow(signed, asked)
+├── when units or output are out of range, it reverts
+├── when the model is closed to the requester
+│   └── it reverts as the registry says
+├── when the delayed money is too little, or the requester did not opt in
+│   └── it reverts as the Vault says
+└── when all is fine
+    ├── it takes the exact price from the delayed part and adds it to the offer's earnings
+    ├── it works for a contract account
+    └── many requesters are settled at once
+claim
+└── it splits by the rates of the offer
+the delayed part
+├── leaves a day after it was announced
+└── what was announced can still be spent
+"""
+
+import ape
+import pytest
+from eth_account import Account
+from eth_utils import keccak
+from system import ASK, ETHER, MODEL_PRICE, NATIVE, OUTPUT
+
+PRICE = ASK + MODEL_PRICE
+DAY = 86_400
+
+
+@pytest.fixture
+def ready(system, provider, requester):
+    """The requester has opted in and has a delayed ether."""
+    system.vault.allowModule(system.signed, True, sender=requester)
+    system.vault.delay(NATIVE, ETHER, sender=requester)
+    return system
+
+
+@pytest.fixture
+def signed(ready, provider, requester, chain):
+    """Makes a signed answer; changes after signing by `later`."""
+
+    def make(signer=None, later=None, **changes):
+        signer = signer or requester
+        answer = {
+            "requester": signer,
+            "units": 2,
+            "charged": 1,
+            "deadline": chain.pending_timestamp + 600,
+            "price": 2 * PRICE,
+            "nonce": 7,
+            "inputHash": keccak(b"input"),
+            "output": OUTPUT,
+            "signature": b"",
+        } | changes
+        digest = ready.signed.requestDigest(provider.offer, answer)
+        signature = Account.unsafe_sign_hash(digest, signer.private_key).signature
+        return answer | {"signature": bytes(signature)} | (later or {})
+
+    return make
+
+
+@pytest.fixture
+def settle(ready, provider):
+    """Settles answers as the provider's operator."""
+
+    def act(*answers, market=None, offer=None, sender=None):
+        return ready.signed.settle(
+            market or ready.market,
+            offer or provider.offer,
+            list(answers),
+            sender=sender or provider.operator,
+        )
+
+    return act
+
+
+def test_settle__when_not_the_operator__reverts(ready, provider, signed, settle, stranger):
+    expected = {"caller": stranger.address, "operator": provider.operator.address}
+    with ape.reverts(ready.signed.SignedNotOperator, error_inputs=expected):
+        settle(signed(), sender=stranger)
+
+
+def test_settle__when_market_is_not_that_of_the_offer__reverts(ready, signed, settle):
+    with ape.reverts(ready.router.OfferMarketMismatch):
+        settle(signed(), market=ready.market | {"version": 2})
+
+
+def test_settle__when_policy_is_not_the_signature__reverts(ready, signed, settle, stranger):
+    expected = {"verifier": stranger.address, "expected": ready.verifier.address}
+    with ape.reverts(ready.signed.SignedPolicyUnsupported, error_inputs=expected):
+        settle(signed(), market=ready.market | {"verifier": stranger})
+    with ape.reverts(ready.signed.SignedPolicyUnsupported):
+        settle(signed(), market=ready.market | {"resolution": stranger})
+
+
+def test_settle__when_deadline_has_passed__reverts(ready, signed, settle, chain):
+    answer = signed()
+    chain.pending_timestamp = answer["deadline"] + 1
+
+    expected = {"time": answer["deadline"] + 1, "deadline": answer["deadline"]}
+    with ape.reverts(ready.signed.SignedTooLate, error_inputs=expected):
+        settle(answer)
+
+
+def test_settle__when_nonce_was_used__reverts(ready, requester, signed, settle):
+    expected = {"requester": requester.address, "nonce": 7}
+    with ape.reverts(ready.signed.SignedNonceUsed, error_inputs=expected):
+        settle(signed(), signed())
+    settle(signed())
+    assert ready.signed.isNonceUsed(requester, 7)
+    with ape.reverts(ready.signed.SignedNonceUsed, error_inputs=expected):
+        settle(signed(inputHash=keccak(b"other")))
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        {"units": 1},
+        {"deadline": 2**39},
+        {"price": 3 * PRICE},
+        {"nonce": 8},
+        {"inputHash": keccak(b"other")},
+        {"signature": b""},
+        {"signature": bytes(65)},
+    ],
+)
+def test_settle__when_anything_differs_from_what_was_signed__reverts(ready, signed, settle, later):
+    with ape.reverts(ready.signed.SignedSignatureInvalid):
+        settle(signed(later=later))
+
+
+def test_settle__when_signed_for_another_offer__reverts(ready, signed, settle, accounts):
+    other = ready.provider(accounts[7], accounts[8], accounts[7])
+    offer = ready.open_offer(other)
+
+    with ape.reverts(ready.signed.SignedSignatureInvalid):
+        settle(signed(), offer=offer, sender=accounts[8])
+
+
+def test_settle__when_signature_is_of_somebody_else__reverts(
+    ready, requester, signed, settle, stranger
+):
+    forged = signed(signer=stranger, later={"requester": requester})
+    with ape.reverts(ready.signed.SignedSignatureInvalid):
+        settle(forged)
+
+
+def test_settle__when_signature_is_turned_to_its_twin__reverts(ready, signed, settle):
+    """The same signature with high s: valid for ecrecover, refused here."""
+    answer = signed()
+    order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+    r, s, v = (answer["signature"][:32], answer["signature"][32:64], answer["signature"][64])
+    twin = r + (order - int.from_bytes(s)).to_bytes(32) + bytes([55 - v])
+
+    with ape.reverts(ready.signed.SignedSignatureInvalid):
+        settle(answer | {"signature": twin})
+
+
+def test_settle__when_price_is_too_low__reverts(ready, signed, settle):
+    expected = {"signed": 2 * PRICE - 1, "asked": 2 * PRICE}
+    with ape.reverts(ready.signed.SignedPriceTooLow, error_inputs=expected):
+        settle(signed(price=2 * PRICE - 1))
+
+
+@pytest.mark.parametrize("charged", [0, 3])
+def test_settle__when_units_are_out_of_range__reverts(ready, signed, settle, charged):
+    expected = {"units": charged, "limit": 2}
+    with ape.reverts(ready.signed.SignedUnitsOutOfRange, error_inputs=expected):
+        settle(signed(charged=charged))
+
+
+@pytest.mark.parametrize("length", [0, 8_193])
+def test_settle__when_output_is_out_of_range__reverts(ready, signed, settle, length):
+    expected = {"length": length, "limit": 8_192}
+    with ape.reverts(ready.signed.SignedOutputLength, error_inputs=expected):
+        settle(signed(output=b"x" * length))
+
+
+def test_settle__when_model_is_closed_to_the_requester__reverts(ready, signed, settle, model_owner):
+    ready.registry.setAccess(ready.model_id, 1, sender=model_owner)
+
+    with ape.reverts(ready.registry.RegistryAccessDenied):
+        settle(signed())
+
+
+def test_settle__when_delayed_money_is_too_little__reverts(ready, signed, settle, requester):
+    ready.vault.announceUndelay(NATIVE, ETHER, sender=requester)
+    ape.chain.pending_timestamp += DAY
+    ready.vault.undelay(NATIVE, sender=requester)
+
+    expected = {"delayed": 0, "needed": PRICE}
+    with ape.reverts(ready.vault.VaultDelayedTooLow, error_inputs=expected):
+        settle(signed())
+
+
+def test_settle__when_requester_opted_out__reverts(ready, signed, settle, requester):
+    ready.vault.allowModule(ready.signed, False, sender=requester)
+
+    with ape.reverts(ready.vault.VaultModuleNotAllowed):
+        settle(signed())
+
+
+def test_settle__takes_the_exact_price_and_earns(ready, provider, requester, signed, settle):
+    free = ready.free(requester)
+
+    receipt = settle(signed())
+
+    assert receipt.events == [
+        ready.signed.SignedRequestSettled(
+            requester, provider.offer, 7, PRICE, keccak(b"input"), OUTPUT
+        )
+    ]
+    assert ready.vault.delayed(requester, NATIVE) == ETHER - PRICE
+    assert ready.free(requester) == free
+    assert ready.signed.earnedBy(provider.offer) == PRICE
+    assert ready.vault.locked(ready.signed, NATIVE) == PRICE
+
+
+def test_settle__many_requesters_at_once(ready, provider, requester, signed, settle, stranger):
+    ready.vault.deposit(stranger, NATIVE, ETHER, value=ETHER, sender=stranger)
+    ready.vault.delay(NATIVE, ETHER, sender=stranger)
+    ready.vault.allowModule(ready.signed, True, sender=stranger)
+    mine = [signed(nonce=n) for n in (0, 255, 256)]
+    theirs = [signed(signer=stranger, nonce=n, charged=2) for n in (0, 1)]
+
+    settle(mine[0], *theirs, *mine[1:])  # one requester twice, not side by side
+
+    assert ready.vault.delayed(requester, NATIVE) == ETHER - 3 * PRICE
+    assert ready.vault.delayed(stranger, NATIVE) == ETHER - 4 * PRICE
+    assert ready.signed.earnedBy(provider.offer) == 7 * PRICE
+
+
+def test_settle__for_a_contract_account__asks_the_account(
+    ready, requester, signed, settle, stranger, project
+):
+    wallet = stranger.deploy(project.MockWallet)
+    ready.vault.deposit(wallet, NATIVE, ETHER, value=ETHER, sender=requester)
+    for call in (
+        ready.vault.delay.encode_input(NATIVE, ETHER),
+        ready.vault.allowModule.encode_input(ready.signed, True),
+    ):
+        wallet.execute(ready.vault, 0, call, sender=stranger)
+    answer = signed(signer=stranger, later={"requester": wallet.address})
+
+    settle(answer)
+
+    assert ready.vault.delayed(wallet, NATIVE) == ETHER - PRICE
+
+
+def test_claim__splits_by_the_rates_of_the_offer(ready, provider, signed, settle, stranger):
+    settle(signed(charged=2))
+    fee = 2 * PRICE * 200 // 10_000
+    rest = 2 * PRICE - fee
+    price_part = rest * MODEL_PRICE // PRICE
+    to_model = price_part + (rest - price_part) * 1_000 // 10_000
+
+    receipt = ready.signed.claim(provider.offer, ready.market, sender=stranger)
+
+    assert receipt.events == [
+        ready.signed.EarningsClaimed(provider.offer, NATIVE, rest - to_model, to_model, fee)
+    ]
+    assert ready.free(provider.payout) == rest - to_model
+    assert ready.free(ready.model_owner) == to_model
+    assert ready.free(ready.treasury) == fee
+    assert ready.vault.locked(ready.signed, NATIVE) == ready.signed.earnedBy(provider.offer) == 0
+
+
+def test_undelay__leaves_a_day_after_it_was_announced(ready, requester, chain):
+    with ape.reverts(ready.vault.VaultStillDelayed, error_inputs={"at": 0}):
+        ready.vault.undelay(NATIVE, sender=requester)
+    with ape.reverts(
+        ready.vault.VaultDelayedTooLow, error_inputs={"delayed": ETHER, "needed": ETHER + 1}
+    ):
+        ready.vault.announceUndelay(NATIVE, ETHER + 1, sender=requester)
+    ready.vault.announceUndelay(NATIVE, ETHER // 4, sender=requester)
+    amount, at = ready.vault.leavingOf(requester, NATIVE)
+    assert (amount, at) == (ETHER // 4, chain.blocks.head.timestamp + DAY)
+    with ape.reverts(ready.vault.VaultStillDelayed):
+        ready.vault.undelay(NATIVE, sender=requester)
+    chain.pending_timestamp = at
+    before = ready.free(requester)
+
+    receipt = ready.vault.undelay(NATIVE, sender=requester)
+
+    assert receipt.events == [ready.vault.Undelayed(requester, NATIVE, ETHER // 4)]
+    assert ready.free(requester) == before + ETHER // 4
+    assert ready.vault.delayed(requester, NATIVE) == ETHER * 3 // 4
+
+
+def test_undelay__what_was_announced_can_still_be_spent(ready, requester, signed, settle, chain):
+    """A requester that announces before its provider settles keeps only what is left."""
+    ready.vault.announceUndelay(NATIVE, ETHER, sender=requester)
+    settle(signed())
+    chain.pending_timestamp += DAY
+
+    receipt = ready.vault.undelay(NATIVE, sender=requester)
+
+    assert receipt.events == [ready.vault.Undelayed(requester, NATIVE, ETHER - PRICE)]
+    assert ready.vault.delayed(requester, NATIVE) == 0
+
+
+def test_delay__when_more_than_is_free__reverts(ready, stranger):
+    with ape.reverts(ready.vault.VaultBalanceTooLow, error_inputs={"free": 0, "needed": 1}):
+        ready.vault.delay(NATIVE, 1, sender=stranger)
