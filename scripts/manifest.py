@@ -31,7 +31,7 @@ def build() -> str:
         deployable = (
             folder in ("contracts", "modules", "verifiers", "resolutions")
             and code
-            and code.bytecode
+            and (code.bytecode or "0x") != "0x"  # abstract
         )
         if (deployable and name not in NOT) or name in ALSO:
             contracts[name] = sorted(
