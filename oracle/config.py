@@ -174,6 +174,9 @@ class Paths:
         _some_text, "Folder of the content-addressed store of models and inputs.", "store"
     )
     cache: str = _setting(_some_text, "Folder of unpacked models.", "models")
+    log: str = _setting(
+        _text, "Log file, next to stderr; kept below 40 MB; empty for none.", "logs/provider.log"
+    )
     locks: str = _setting(
         _text,
         "Folder of locks that keep one key with one process; empty for the user's own, outside of any home folder.",
@@ -253,6 +256,21 @@ class KeeperSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What is told over HTTP: /livez, /readyz and /metrics."""
+
+    host: str = _setting(
+        _some_text, "Address to listen on; the pages are for the operator only.", "127.0.0.1"
+    )
+    port: int = _setting(_number(0, 65_535), "Port of the pages; 0 for none.", 0)
+    stale_head_s: float = _setting(
+        _number(1, 86_400, float),
+        "How long there may be no new block before the provider is not ready, in seconds.",
+        120.0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of a home folder. `home` is that folder; `path` resolves what the settings name."""
 
@@ -263,6 +281,7 @@ class Settings:
     paths: Paths
     limits: LimitSettings
     keeper: KeeperSettings
+    server: ServerSettings
     log_level: str = "info"
 
     def path(self, name: str) -> Path:
@@ -277,6 +296,7 @@ _SECTIONS: dict[str, type] = {
     "paths": Paths,
     "limits": LimitSettings,
     "keeper": KeeperSettings,
+    "server": ServerSettings,
 }
 _LEVELS = ("debug", "info", "warning", "error")
 

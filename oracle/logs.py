@@ -3,7 +3,11 @@
 import json
 import logging
 import sys
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
 from typing import Any
+
+FILE_BYTES, FILES = 10_000_000, 4
 
 
 def line(event: str, **fields: Any) -> str:
@@ -13,11 +17,20 @@ def line(event: str, **fields: Any) -> str:
     )
 
 
-def start(level: str) -> None:
-    """Log to stderr with time and level. `level` is a name of the logging module, in any case."""
+def start(level: str, file: Path | None = None) -> None:
+    """Log to stderr, and to a file if there is one, with time and level.
+
+    Args:
+        level: A name of the logging module, in any case.
+        file: Grows to 10 MB, then begins anew; the three before it are kept.
+    """
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(RotatingFileHandler(file, maxBytes=FILE_BYTES, backupCount=FILES - 1))
     logging.basicConfig(
         level=level.upper(),
-        stream=sys.stderr,
+        handlers=handlers,
         format="%(asctime)s.%(msecs)03d %(levelname)s %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",
     )

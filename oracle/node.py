@@ -17,6 +17,7 @@ from oracle.chain.tracker import Interest, Tracker
 from oracle.config import Settings
 from oracle.errors import ConfigError
 from oracle.keys import KeySigner, from_settings
+from oracle.server.http import HealthServer
 from oracle.services.lease import Lease
 from oracle.services.provider import Provider
 from oracle.services.runner import Runner
@@ -134,6 +135,27 @@ def key_lock(settings: Settings, contracts: Contracts, signer: KeySigner) -> Pat
 
 
 @contextmanager
+def health_server(settings: Settings, running: Provider) -> Iterator[None]:
+    """Serve the pages of a provider, if the settings name a port."""
+    if settings.server.port == 0:
+        yield
+        return
+    try:
+        server = HealthServer(
+            settings.server.host, settings.server.port, running.pulse, running.metrics
+        )
+    except OSError as error:
+        raise ConfigError(
+            f"server.port: cannot listen on {settings.server.host}:{settings.server.port}: {error.strerror}"
+        ) from None
+    server.start()
+    try:
+        yield
+    finally:
+        server.close()
+
+
+@contextmanager
 def open_provider(settings: Settings) -> Iterator[Provider]:
     """Yield the provider of a home folder, with its lease held.
 
@@ -160,7 +182,9 @@ def open_provider(settings: Settings) -> Iterator[Provider]:
         )
         try:
             prover = setup.open(signer)
-            yield wire(settings, contracts, store, signer, prover, runner).provider
+            running = wire(settings, contracts, store, signer, prover, runner).provider
+            with health_server(settings, running):
+                yield running
         finally:
             runner.close()
             store.close()

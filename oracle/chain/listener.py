@@ -97,6 +97,8 @@ class Listener:
         """Block from which on there may be answers again, after a reorg of what was final."""
         self.reorgs: list[int] = []
         """Depth of each reorg since the start, in blocks."""
+        self.finality_violations = 0
+        """Reorgs since the start that undid what was final."""
         self.missed_events = 0
         """Jobs with events that an endpoint left out and that were found later."""
 
@@ -217,6 +219,7 @@ class Listener:
         self.reorgs.append(depth)
         _log.warning(line("reorg", depth=depth, head=head.number, jobs=jobs))
         if depth >= self._confirmations:
+            self.finality_violations += 1
             self.calm_from = max(self.calm_from, head.number + min(depth, LONGEST_HALT_BLOCKS))
             _log.critical(
                 line(

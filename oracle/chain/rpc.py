@@ -180,6 +180,12 @@ class Rpc:
             f"expected {self.quorum} endpoints to agree on {method}, got {names or 'no answer at all'}"
         )
 
+    @property
+    def in_sync(self) -> int:
+        """How many endpoints serve our chain, keep up, and do not rest after a failure."""
+        now = time.monotonic()
+        return sum(not (e.wrong or e.lags or e.rests_until > now) for e in self.endpoints)
+
     def recheck(self) -> None:
         """Let every endpoint show its chain id and first block again before its next use."""
         for endpoint in self.endpoints:
@@ -216,7 +222,7 @@ class Rpc:
             endpoint.failed(getattr(error, "wait_s", 0.0))
             _log.debug(line("rpc failed", method=method, error=error))
             raise
-        endpoint.failures = 0
+        endpoint.failures, endpoint.rests_until = 0, 0.0
         return self._result(method, reply)
 
     def _survey(self) -> None:

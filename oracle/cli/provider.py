@@ -1,7 +1,11 @@
 """`lattice provider`: register, offer, run, look, claim."""
 
+import os
 import re
+import signal
 import sqlite3
+import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +26,9 @@ from oracle.cli.common import (
     show_rows,
     shown_amount,
 )
-from oracle.errors import StoreUnusable
+from oracle.errors import ConfigError, HomeInUse, StoreUnusable
 from oracle.node import open_provider
+from oracle.services.doctor import examine, running_pid
 
 
 @click.group()
@@ -117,9 +122,11 @@ def offer(
 @provider.command()
 @home_option
 def run(home: Path) -> None:
-    """Answer requests until you stop it (SIGTERM or Ctrl-C: finishes the job at hand)."""
+    """Answer requests until you stop it (SIGTERM or Ctrl-C: lets models finish and sends what is signed)."""
     settings = config.load(home)
-    logs.start(settings.log_level)
+    logs.start(
+        settings.log_level, settings.path(settings.paths.log) if settings.paths.log else None
+    )
     with open_provider(settings) as running:
         running.run()
 
@@ -149,6 +156,7 @@ def status(home: Path, as_json: bool) -> None:
     )
     values = {
         "provider": settings.provider.number,
+        "process": running_pid(settings),
         "block": cursor[0]["number"] if cursor else None,
         "jobs": jobs,
         "transactions": waiting,
@@ -157,9 +165,78 @@ def status(home: Path, as_json: bool) -> None:
     if as_json:
         show(values, True)
         return
-    show({"provider": values["provider"], "block": values["block"], "jobs": jobs}, False)
+    show(
+        {
+            "provider": values["provider"],
+            "process": values["process"],
+            "block": values["block"],
+            "jobs": jobs,
+        },
+        False,
+    )
     show_rows(waiting, False, "no transaction is under way")
     show_rows(dead, False, "no job was given up")
+
+
+@provider.command()
+@home_option
+@json_option
+def doctor(home: Path, as_json: bool) -> None:
+    """Look over settings, endpoints, key, money, models and disk. Exit code 1 when no job could be answered."""
+    findings = [finding._asdict() for finding in examine(config.load(home))]
+    show_rows(findings, as_json, "nothing was found")
+    if any(finding["state"] == "fail" for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+@provider.command()
+@home_option
+@click.option(
+    "--wait-s",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    help="How long to wait for its end.",
+)
+def drain(home: Path, wait_s: float) -> None:
+    """Tell the running provider to take nothing more on, finish what is in a model, and end."""
+    settings = config.load(home)
+    pid = running_pid(settings)
+    if pid is None:
+        say("no provider is running with this home folder")
+        return
+    os.kill(pid, signal.SIGTERM)
+    end = time.monotonic() + wait_s
+    while running_pid(settings) == pid:
+        if time.monotonic() > end:
+            raise HomeInUse(
+                f"process {pid} has not ended within {wait_s:g} s: a model still runs (limits.drain_s); "
+                "wait, or send SIGTERM again to end it at once"
+            )
+        time.sleep(0.1)
+    say(f"process {pid} has ended")
+
+
+@provider.command("logs")
+@home_option
+@click.option("--lines", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--follow", is_flag=True, help="Go on as there is more.")
+def show_logs(home: Path, lines: int, follow: bool) -> None:
+    """Show the end of the provider's log."""
+    settings = config.load(home)
+    file = settings.path(settings.paths.log)
+    if not settings.paths.log or not file.is_file():
+        raise ConfigError(f"there is no log {file}: start `lattice provider run`, or set paths.log")
+    with file.open(errors="replace") as log:
+        for line in deque(log, lines):
+            click.echo(line, nl=False)
+        while follow:
+            if line := log.readline():
+                click.echo(line, nl=False)
+            elif file.stat().st_size < log.tell():  # it was begun anew
+                log.seek(0)
+            else:
+                time.sleep(0.2)
 
 
 @provider.command()

@@ -11,6 +11,7 @@ import signal
 import time
 from types import FrameType
 
+from offchain_worker.job import Inference
 from oracle.chain.contracts import Contracts
 from oracle.chain.listener import Head, Listener
 from oracle.chain.outbox import Outbox
@@ -21,6 +22,8 @@ from oracle.errors import KeyUnavailable, RpcError, RpcRateLimited, StoreBusy
 from oracle.faults import crash_point
 from oracle.logs import line
 from oracle.policy import Policy, Terms
+from oracle.server.health import Pulse
+from oracle.server.metrics import Metrics, Times
 from oracle.services.keeper import Duties, Keeper
 from oracle.services.purse import Purse
 from oracle.services.runner import Runner
@@ -95,6 +98,11 @@ class Provider:
         )
         policy = Policy(terms, self.head, outbox.gas_price_wei)
         self.purse = Purse(contracts.rpc, outbox, terms.answer_gas)
+        self.pulse = Pulse(settings.server.stale_head_s)
+        self._times = Times()
+        self.metrics = Metrics(
+            store.path, listener, contracts.rpc, self.purse, self.pulse, self._times
+        )
         self._service = Service(store, policy, runner, prover, outbox, limits.max_tries)
         keep = settings.keeper
         self._keeper = Keeper(
@@ -202,12 +210,15 @@ class Provider:
                 self._store.commit()
                 self._recovered.discard(job_id)
             advance(job, self._service)
+            self._times.queue_wait.add(max(time.time() - job.read_at_ms / 1000, 0.0))
 
     def _collect(self) -> None:
         """Make durable what the models said."""
         done = self._runner.finished()
         for item in done:
             inferred(item, self._service)
+            if isinstance(item.outcome, Inference):
+                self._times.inference.add(item.outcome.duration_ms / 1000)
         if done:
             self._store.commit()
             crash_point("inferred")
@@ -267,6 +278,7 @@ class Provider:
         Raises:
             WorkerError, OracleError: only those that say "stop".
         """
+        self.pulse.beat_at = time.monotonic()
         try:
             if not self._started:
                 if self.is_stopping:
@@ -279,6 +291,7 @@ class Provider:
             if error.action != "retry":
                 raise
             self.failures += 1
+            self.pulse.failure = " ".join(str(error).split())
             kind = "chain unreachable" if isinstance(error, RpcError) else "database busy"
             jitter = random.uniform(0.5, 1.0)  # noqa: S311  # keeps workers apart, nothing secret
             wait_s = min(FIRST_WAIT_S * 2.0 ** min(self.failures - 1, 10), LONGEST_WAIT_S) * jitter
@@ -287,9 +300,21 @@ class Provider:
             _log.warning(line(kind, reason=error, retry_in_s=wait_s))
             return wait_s
         self.failures = 0
+        self._note_pulse()
         if more:
             return 0.0
         return max(self._listened_at + self._poll_interval_s - time.monotonic(), 0.0)
+
+    def _note_pulse(self) -> None:
+        """Write down how it goes, for the pages that are read from outside."""
+        pulse, rpc = self.pulse, self._contracts.rpc
+        pulse.started, pulse.failure = self._started, ""
+        pulse.saw(self.head().number)
+        pulse.halted_until = self._listener.calm_from
+        pulse.funds_low = self.purse.is_empty
+        pulse.endpoints, pulse.endpoints_needed = len(rpc.endpoints), rpc.quorum
+        pulse.endpoints_in_sync = rpc.in_sync
+        self.metrics.killed = self._runner.killed
 
     def stop(self) -> None:
         """End `run` soon: take nothing more on, and let what is in a model finish. At once when called again."""
@@ -297,6 +322,7 @@ class Provider:
             self._stop_by = 0.0
         else:
             self._stop_by = time.monotonic() + self._drain_s
+        self.pulse.stopping = True
         self._waker.wake()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

@@ -26,6 +26,11 @@ class Runner(Protocol):
         """Numbers of the jobs that were begun and are not done."""
         ...
 
+    @property
+    def killed(self) -> int:
+        """How many processes of models died or were ended for taking too long."""
+        ...
+
     def begin(self, job: Job) -> None:
         """Take a job on."""
         ...
@@ -59,6 +64,7 @@ class Inline:
     """Runs each job at once, in this process: for models that can be trusted with it."""
 
     room = 64
+    killed = 0
 
     def __init__(self, model: Model) -> None:
         self._model = model

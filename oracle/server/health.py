@@ -1,0 +1,62 @@
+"""Whether a provider lives and is ready, from plain attributes: the loop writes them, another thread reads them."""
+
+import time
+from dataclasses import dataclass, field
+
+LOOP_DEAD_AFTER_S = 120.0
+"""A loop that has not gone round for so long hangs. Its longest wait and its slowest endpoint are well below."""
+
+
+@dataclass
+class Pulse:
+    """What the loop writes down as it goes round. Times are monotonic, in seconds.
+
+    Args:
+        stale_head_s: How long there may be no new block.
+    """
+
+    stale_head_s: float
+    beat_at: float = field(default_factory=time.monotonic)
+    head_number: int = 0
+    head_at: float = field(default_factory=time.monotonic)
+    started: bool = False
+    stopping: bool = False
+    failure: str = ""
+    """Why the last round failed; empty when it did not."""
+    halted_until: int = 0
+    funds_low: bool = False
+    endpoints: int = 0
+    endpoints_in_sync: int = 0
+    endpoints_needed: int = 1
+
+    def saw(self, number: int) -> None:
+        """Note the head of the chain."""
+        if number != self.head_number:
+            self.head_number, self.head_at = number, time.monotonic()
+
+    def dead(self) -> list[str]:
+        """Return why the process should be restarted; empty when it lives."""
+        silent_s = time.monotonic() - self.beat_at
+        return (
+            [f"the loop has not gone round for {silent_s:.0f} s"]
+            if silent_s > LOOP_DEAD_AFTER_S
+            else []
+        )
+
+    def not_ready(self) -> list[str]:
+        """Return why no job is being answered now, one sentence each; empty when it is ready."""
+        still_s = time.monotonic() - self.head_at
+        few = self.endpoints_in_sync < self.endpoints_needed
+        reasons = {
+            "it is catching up with the chain": not self.started,
+            "it is ending": self.stopping,
+            self.failure: bool(self.failure),
+            f"there has been no new block for {still_s:.0f} s": still_s > self.stale_head_s,
+            f"{self.endpoints_in_sync} of {self.endpoints} endpoints are in sync, "
+            f"at least {self.endpoints_needed} are needed": few,
+            f"a reorg undid what was final; nothing is answered until block {self.halted_until}": (
+                self.halted_until > self.head_number
+            ),
+            "the operator has too little money for gas": self.funds_low,
+        }
+        return [*self.dead(), *(reason for reason, holds in reasons.items() if holds)]

@@ -1,0 +1,220 @@
+"""The figures of a provider, in Prometheus' text format. docs/operators.md says what each one means.
+
+What the database knows is read from it, by a connection of this thread's own; the rest is read off the parts.
+"""
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from oracle.chain.listener import Listener
+from oracle.chain.rpc import Rpc
+from oracle.server.health import Pulse
+from oracle.services.purse import Purse
+
+PREFIX = "lattice_"
+DEPTHS = (1, 2, 3, 5, 10, 20, 50)
+SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300)
+
+HELP = {
+    "chain_head": "Latest block that was read.",
+    "chain_lag_blocks": "Blocks between the head of the best endpoint and the last block whose events are stored.",
+    "reorgs_total": "Reorgs since the start.",
+    "finality_violations_total": "Reorgs since the start that undid what was final.",
+    "reorg_depth": "Depth of reorgs since the start, in blocks.",
+    "events": "Events of our jobs on the present branch of the chain.",
+    "events_missed_total": "Jobs whose events an endpoint left out, found later.",
+    "jobs": "Jobs by state.",
+    "inference_seconds": "Time of jobs in a model since the start.",
+    "queue_wait_seconds": "Time of jobs between being read and being given to a model, since the start.",
+    "model_processes_killed_total": "Processes of models that died or took too long.",
+    "tx_inflight": "Transactions that wait to be mined.",
+    "tx_bumps_total": "Replacements by dearer transactions, ever.",
+    "tx_oldest_unconfirmed_seconds": "Age of the oldest transaction that waits to be mined.",
+    "nonce_gap": "Nonces below our highest that no transaction of ours uses.",
+    "tx_reverts": "Transactions that failed on chain, ever, by what they were for.",
+    "rpc_errors_total": "Failed calls by endpoint and kind.",
+    "rpc_disagreements_total": "Calls on which endpoints contradicted each other.",
+    "rpc_in_sync": "Whether an endpoint keeps up with the others.",
+    "wallet_balance_wei": "Money of the operator for gas.",
+    "wallet_needed_wei": "Least money with which jobs are taken on.",
+    "paid_wei": "Prices of the jobs that we answered and that are final, ever.",
+    "deadline_misses": "Jobs of ours that were refunded, ever.",
+    "lost_jobs": "Jobs that were given up and are still open on chain after their deadline; has to stay 0.",
+    "double_pay_reverts": "Answers that failed because the job had been answered, ever.",
+    "dead_letters": "Jobs that were given up, ever.",
+    "ready": "Whether /readyz says yes.",
+}
+COUNTERS = {name for name in HELP if name.endswith("_total")}
+HISTOGRAMS = {"reorg_depth", "inference_seconds", "queue_wait_seconds"}
+
+
+class Histogram:
+    """Counts values in buckets. One thread writes, others may read."""
+
+    def __init__(self, bounds: Iterable[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        """Count a value."""
+        at = next((i for i, bound in enumerate(self.bounds) if value <= bound), len(self.bounds))
+        self.counts[at] += 1
+        self.total += value
+
+    def lines(self, name: str) -> list[str]:
+        """Return it in the text format."""
+        lines, count = [], 0
+        for bound, more in zip((*self.bounds, float("inf")), self.counts, strict=True):
+            count += more
+            shown = "+Inf" if bound == float("inf") else f"{bound:g}"
+            lines.append(f'{name}_bucket{{le="{shown}"}} {count}')
+        return [*lines, f"{name}_sum {self.total:g}", f"{name}_count {count}"]
+
+
+class Times:
+    """What the loop measures."""
+
+    def __init__(self) -> None:
+        self.inference = Histogram(SECONDS)
+        self.queue_wait = Histogram(SECONDS)
+
+
+class Metrics:
+    """Collects the figures when they are asked for.
+
+    Args:
+        database: File of the job database.
+    """
+
+    def __init__(
+        self, database: Path, listener: Listener, rpc: Rpc, purse: Purse, pulse: Pulse, times: Times
+    ) -> None:
+        self._database = database
+        self._listener = listener
+        self._rpc = rpc
+        self._purse = purse
+        self._pulse = pulse
+        self._times = times
+        self.killed = 0
+
+    def page(self) -> str:
+        """Return every figure in the text format."""
+        figures = {**self._from_parts(), **self._from_database()}
+        depths = Histogram(DEPTHS)
+        for depth in self._listener.reorgs:
+            depths.add(depth)
+        histograms = {
+            "reorg_depth": depths,
+            "inference_seconds": self._times.inference,
+            "queue_wait_seconds": self._times.queue_wait,
+        }
+        lines: list[str] = []
+        for name, text in HELP.items():
+            kind = "histogram" if name in HISTOGRAMS else "counter" if name in COUNTERS else "gauge"
+            lines += [f"# HELP {PREFIX}{name} {text}", f"# TYPE {PREFIX}{name} {kind}"]
+            if name in histograms:
+                lines += histograms[name].lines(PREFIX + name)
+            else:
+                lines += [
+                    f"{PREFIX}{name}{labels} {value}"
+                    for labels, value in figures.get(name, {}).items()
+                ]
+        return "\n".join(lines) + "\n"
+
+    def _from_parts(self) -> dict[str, Mapping[str, float]]:
+        errors = {
+            _labels(node=node, kind=kind): n for (node, kind), n in list(self._rpc.errors.items())
+        }
+        sync = {_labels(node=e.name): int(not e.lags) for e in self._rpc.endpoints}
+        return {
+            "chain_head": {"": self._pulse.head_number},
+            "reorgs_total": {"": len(self._listener.reorgs)},
+            "finality_violations_total": {"": self._listener.finality_violations},
+            "events_missed_total": {"": self._listener.missed_events},
+            "model_processes_killed_total": {"": self.killed},
+            "rpc_errors_total": errors,
+            "rpc_disagreements_total": {"": self._rpc.disagreements},
+            "rpc_in_sync": sync,
+            "wallet_balance_wei": {"": self._purse.balance_wei},
+            "wallet_needed_wei": {"": self._purse.needed_wei},
+            "ready": {"": int(not self._pulse.not_ready())},
+        }
+
+    def _from_database(self) -> dict[str, Mapping[str, float]]:
+        if not self._database.is_file():
+            return {}
+        address = f"file:{self._database}?mode=ro"
+        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=5)) as db:
+            return read_figures(db, self._pulse.head_number)
+
+
+def read_figures(db: sqlite3.Connection, head: int) -> dict[str, Mapping[str, float]]:
+    """Return what the job database knows, by figure and labels."""
+
+    def one(sql: str) -> float:
+        value = db.execute(sql).fetchone()
+        return 0 if value is None or value[0] is None else value[0]
+
+    waiting = "FROM outbox WHERE state IN ('signed', 'sent')"
+    cursor = one("SELECT number FROM cursor")
+    oldest_ms = one(
+        f"SELECT MIN(changed_at_ms) FROM jobs WHERE job_id IN (SELECT job_id {waiting})"  # noqa: S608
+    )
+    reverts = db.execute(
+        "SELECT substr(purpose, 1, instr(purpose, ':') - 1), COUNT(*) FROM outbox WHERE state = 'reverted' GROUP BY 1"
+    )
+    return {
+        "chain_lag_blocks": {"": max(head - cursor, 0)},
+        "events": {"": one("SELECT COUNT(*) FROM events")},
+        "jobs": {
+            _labels(state=state): n
+            for state, n in db.execute("SELECT state, COUNT(*) FROM jobs GROUP BY state")
+        },
+        "tx_inflight": {"": one(f"SELECT COUNT(*) {waiting}")},
+        "tx_bumps_total": {
+            "": one("SELECT (SELECT COUNT(*) FROM attempts) - (SELECT COUNT(*) FROM outbox)")
+        },
+        "tx_oldest_unconfirmed_seconds": {
+            "": round(time.time() - oldest_ms / 1000, 1) if oldest_ms else 0
+        },
+        "nonce_gap": {
+            "": one(
+                "SELECT MAX(nonce) - MIN(nonce) + 1 - COUNT(DISTINCT nonce) FROM outbox WHERE state <> 'freed'"
+            )
+        },
+        "tx_reverts": {_labels(purpose=purpose): n for purpose, n in reverts},
+        "paid_wei": {
+            "": one(
+                "SELECT SUM(CAST(json_extract(job, '$.price') AS INTEGER)) FROM jobs WHERE state = 'final'"
+            )
+        },
+        "deadline_misses": {
+            "": one(
+                "SELECT COUNT(*) FROM jobs WHERE status = 'refunded' AND state IN ('lost', 'dead')"
+            )
+        },
+        "lost_jobs": {
+            "": one(
+                "SELECT COUNT(*) FROM jobs WHERE state IN ('lost', 'dead') AND status IN ('assigned', 'answered') "
+                "AND deadline_s < CAST(strftime('%s', 'now') AS INTEGER)"
+            )
+        },
+        "double_pay_reverts": {
+            "": one(
+                "SELECT COUNT(*) FROM outbox WHERE state = 'reverted' AND purpose LIKE 'answer:%' "
+                "AND job_id IN (SELECT job_id FROM jobs WHERE status = 'settled')"
+            )
+        },
+        "dead_letters": {"": one("SELECT COUNT(*) FROM dead_letters")},
+    }
+
+
+def _labels(**labels: str) -> str:
+    def quoted(text: str) -> str:
+        return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+
+    return "{" + ",".join(f'{name}="{quoted(value)}"' for name, value in labels.items()) + "}"

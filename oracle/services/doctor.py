@@ -1,0 +1,196 @@
+"""Looks over all that a provider needs, a finding per line, and says what to do about each that is not well."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.util import find_spec
+from typing import Literal, NamedTuple
+
+from offchain_worker.storage.cid import Cid
+from offchain_worker.storage.store import EmbeddedStore
+from oracle.chain.contracts import Contracts
+from oracle.chain.offers import Offer, find_offers
+from oracle.chain.rpc import Rpc
+from oracle.config import Settings
+from oracle.errors import OracleError
+from oracle.keys import KeySigner
+from oracle.node import connect, open_database, open_signer
+
+ANSWERS_AHEAD = 100
+"""Warn when the money for gas is for fewer answers than this."""
+ANSWER_GAS = 120_000
+LEAST_FREE_BYTES = 1 << 30
+
+
+class Finding(NamedTuple):
+    """One line: `state` "fail" means that no job can be answered until somebody has done what `found` says."""
+
+    state: Literal["ok", "warn", "fail"]
+    what: str
+    found: str
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at settings, endpoints, contracts, key, money, models, disk; end early where nothing can follow."""
+    yield Finding("ok", "settings", f"{settings.home / 'lattice.toml'} is complete")
+    try:
+        contracts = connect(settings)
+    except OracleError as error:
+        yield Finding("fail", "deployment", str(error))
+        return
+    yield from _endpoints(settings, contracts)
+    try:
+        contracts.rpc.head()
+    except OracleError as error:
+        yield Finding("fail", "chain", str(error))
+        return
+    yield _try("contracts", lambda: _contracts(contracts))
+    signer: KeySigner | None = None
+    try:
+        signer = open_signer(settings, contracts)
+        yield Finding("ok", "key", f"{signer.address} from {settings.key.source}")
+    except OracleError as error:
+        yield Finding("fail", "key", str(error))
+    if settings.provider.number == 0:
+        yield Finding("fail", "provider", "it has no number: run `lattice provider register`")
+        return
+    if signer is not None:
+        address = signer.address
+        yield _try("operator", lambda: _operator(settings, contracts, address))
+        yield _try("money for gas", lambda: _money(contracts, address))
+    yield from _offers(settings, contracts)
+    yield _try("job database", lambda: _database(settings, contracts))
+    yield _disk(settings)
+    yield _process(settings)
+
+
+def _try(what: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except OracleError as error:
+        return Finding("fail", what, str(error))
+
+
+def _endpoints(settings: Settings, contracts: Contracts) -> Iterator[Finding]:
+    """Each endpoint alone: whether it answers, serves the right chain, and keeps up."""
+    heights: dict[str, int] = {}
+    deployment = contracts.deployment
+    for url in settings.chain.rpc_urls:
+        rpc = Rpc([url], deployment.chain_id, deployment.genesis, timeout_s=5.0, tries=1)
+        name = rpc.endpoints[0].name
+        try:
+            heights[name] = int(rpc.head()["number"], 16)
+        except OracleError as error:
+            yield Finding("warn", f"endpoint {name}", str(error))
+    best = max(heights.values(), default=0)
+    for name, height in heights.items():
+        late = best - height > settings.chain.max_lag_blocks
+        found = f"block {height}" + (f", {best - height} behind the best" if late else "")
+        yield Finding("warn" if late else "ok", f"endpoint {name}", found)
+    if len(settings.chain.rpc_urls) < 3:
+        yield Finding(
+            "warn",
+            "endpoints",
+            f"{len(settings.chain.rpc_urls)} named: with three or more of different operators, no single one can lie",
+        )
+
+
+def _contracts(contracts: Contracts) -> Finding:
+    router = contracts.address("InferenceRouter")
+    if contracts.rpc.call("eth_getCode", router, "latest") in ("0x", None):
+        return Finding(
+            "fail", "contracts", f"there is no contract at {router}: the record is of another chain"
+        )
+    jobs = contracts.read("InferenceRouter", "lastJobId")
+    return Finding("ok", "contracts", f"router {router}, {jobs} jobs so far")
+
+
+def _operator(settings: Settings, contracts: Contracts, address: str) -> Finding:
+    number = settings.provider.number
+    operator = contracts.read("ProviderStaking", "operatorOf", number)
+    if operator != address:
+        return Finding(
+            "fail", "operator", f"of provider {number} is {operator}, and the key is {address}"
+        )
+    stake = contracts.read("ProviderStaking", "stakeOf", number)
+    return Finding("ok", "operator", f"of provider {number}, with a stake of {stake} wei")
+
+
+def _money(contracts: Contracts, address: str) -> Finding:
+    balance_wei = int(contracts.rpc.call("eth_getBalance", address, "latest"), 16)
+    price_wei = int(contracts.rpc.call("eth_gasPrice"), 16)
+    answers = balance_wei // max(price_wei * ANSWER_GAS, 1)
+    found = f"{balance_wei} wei, enough for about {answers} answers at the present price of gas"
+    if answers == 0:
+        return Finding("fail", "money for gas", f"{found}: send some to {address}")
+    return Finding("ok" if answers >= ANSWERS_AHEAD else "warn", "money for gas", found)
+
+
+def _offers(settings: Settings, contracts: Contracts) -> Iterator[Finding]:
+    """Whether we offer something, and have the models for it."""
+    try:
+        offers = find_offers(
+            contracts,
+            provider=settings.provider.number,
+            range_blocks=settings.chain.log_range_blocks,
+        )
+    except OracleError as error:
+        yield Finding("fail", "offers", str(error))
+        return
+    if not offers:
+        yield Finding("warn", "offers", "there is none: open one with `lattice provider offer`")
+    store = EmbeddedStore(settings.path(settings.paths.store))
+    for offer in offers:
+        yield _try(f"offer {offer.offer_id}", partial(_model, contracts, store, offer))
+
+
+def _model(contracts: Contracts, store: EmbeddedStore, offer: Offer) -> Finding:
+    market = offer.market
+    version = contracts.read("ModelRegistry", "version", market["modelId"], market["version"])
+    cid = Cid(b"\x01\x70\x12\x20" + version["digest"])
+    what, model = f"offer {offer.offer_id}", f"model 0x{market['modelId'].hex()}"
+    if not store.has(cid):
+        return Finding("fail", what, f"{model}: its folder {cid} is not in the store of this home")
+    kind = version["format"].rstrip(b"\0").decode(errors="replace")
+    if kind == "onnx" and find_spec("onnxruntime") is None:
+        return Finding("fail", what, f"{model} needs the package onnxruntime, which is missing")
+    return Finding("ok", what, f"{model}, {kind}, in the store")
+
+
+def _database(settings: Settings, contracts: Contracts) -> Finding:
+    store = open_database(settings, contracts)
+    counts, cursor = store.counts(), store.cursor()
+    store.close()
+    shown = ", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "no jobs yet"
+    return Finding("ok", "job database", f"up to block {cursor[0] if cursor else 'none'}: {shown}")
+
+
+def _disk(settings: Settings) -> Finding:
+    free = shutil.disk_usage(settings.home).free
+    state: Literal["ok", "warn"] = "ok" if free >= LEAST_FREE_BYTES else "warn"
+    return Finding(state, "disk", f"{free >> 20} MiB free in {settings.home}")
+
+
+def _process(settings: Settings) -> Finding:
+    pid = running_pid(settings)
+    if pid is None:
+        return Finding("warn", "process", "none is running: `lattice provider run`")
+    return Finding("ok", "process", f"{pid} is running")
+
+
+def running_pid(settings: Settings) -> int | None:
+    """Return the process that runs with this home folder, or None."""
+    file = settings.home / "provider.lock"
+    if not file.is_file():
+        return None
+    descriptor = os.open(file, os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.read(descriptor, 20).decode(errors="replace").strip()
+        return int(text) if text.isdigit() else None
+    finally:
+        os.close(descriptor)
+    return None

@@ -1,0 +1,222 @@
+"""Pages, doctor, drain and logs of a provider, and the files in ops/ that rely on them.
+
+pages
+├── /readyz
+│   ├── when all is well: 200
+│   └── when something is not: 503 and the reason
+├── /livez: 200 as long as the loop goes round, also while nothing can be answered
+└── /metrics
+    ├── every figure has a line of help and is named in docs/operators.md
+    └── it agrees with the database
+ops
+├── alerts and dashboard name only figures that there are, and every alert is explained
+└── the units start the command that there is
+doctor
+├── when all is well: nothing fails
+└── when something is missing: it says what to do, and the exit code is 1
+drain, logs
+└── the running process ends with 0, and its log is shown
+"""
+
+import configparser
+import json
+import plistlib
+import re
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from fault_proxy import FaultProxy, lose_request
+from fault_steps import XOR_INPUT, serving, wait_for
+from live_chain import SETTLED, free_port
+
+from oracle.cli import lattice
+from oracle.server.health import LOOP_DEAD_AFTER_S, Pulse
+from oracle.server.http import HealthServer
+from oracle.server.metrics import HELP, HISTOGRAMS, PREFIX, Histogram
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def get(port, page):
+    """Status and text of a page."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{page}", timeout=10) as reply:
+            return reply.status, reply.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@pytest.fixture
+def served(provider, market, chain):
+    """A provider of this process with its pages, behind an endpoint that can be lost."""
+    with FaultProxy(chain.url) as proxy:
+        provider.open(**{"chain.rpc_urls": [proxy.url]})
+        running = provider.parts.provider
+        server = HealthServer("127.0.0.1", 0, running.pulse, running.metrics)
+        server.start()
+        provider.port, provider.proxy = server.port, proxy
+        yield provider
+        server.close()
+
+
+def test_readyz__when_all_is_well__says_yes(served):
+    served.parts.provider.step()
+
+    assert get(served.port, "/readyz") == (200, '{"ok": true, "reasons": []}\n')
+
+
+def test_readyz__when_the_endpoint_is_lost__says_why_and_livez_still_yes(served):
+    served.parts.provider.step()
+    served.proxy.add(lose_request)
+
+    served.parts.provider._listened_at = float("-inf")
+    served.parts.provider.step()
+
+    status, text = get(served.port, "/readyz")
+    assert status == 503
+    assert "connection refused or lost" in json.loads(text)["reasons"][0]
+    assert get(served.port, "/livez")[0] == 200
+    served.proxy.heal()
+    served.parts.provider.step()
+    assert get(served.port, "/readyz")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"started": False}, "catching up"),
+        ({"stopping": True}, "ending"),
+        ({"funds_low": True}, "too little money"),
+        ({"halted_until": 10**9}, "a reorg undid"),
+        ({"endpoints_in_sync": 0}, "0 of 1 endpoints"),
+        ({"head_at": float("-inf")}, "no new block"),
+        ({"beat_at": -LOOP_DEAD_AFTER_S}, "has not gone round"),
+    ],
+)
+def test_not_ready__when_something_is_wrong__says_it(change, reason):
+    pulse = Pulse(60.0, started=True, endpoints=1, endpoints_in_sync=1, head_number=5)
+    assert pulse.not_ready() == []
+
+    for name, value in change.items():
+        setattr(pulse, name, value)
+
+    (said,) = pulse.not_ready()
+    assert reason in said
+
+
+def test_metrics__agree_with_the_database(served, market):
+    job_id = market.request()
+    served.tick_until(job_id, "mined", "final")
+    served.parts.store.commit()
+    served.parts.provider.step()
+
+    _, page = get(served.port, "/metrics")
+
+    values = dict(row.rsplit(" ", 1) for row in page.splitlines() if not row.startswith("#"))
+    assert sum(float(v) for k, v in values.items() if k.startswith("lattice_jobs{")) == 1
+    assert values["lattice_inference_seconds_count"] == "1"
+    assert float(values["lattice_wallet_balance_wei"]) > float(values["lattice_wallet_needed_wei"])
+    assert values["lattice_lost_jobs"] == values["lattice_double_pay_reverts"] == "0"
+    assert {PREFIX + name for name in HELP} <= {
+        re.sub(r"(_bucket|_sum|_count)?(\{.*)?$", "", name) for name in values
+    } | {"lattice_tx_reverts", "lattice_rpc_errors_total", "lattice_inference_seconds"}
+
+
+def test_histogram__counts_what_is_below_each_bound():
+    histogram = Histogram((1, 5))
+    for value in (0.5, 1, 3, 9):
+        histogram.add(value)
+
+    assert histogram.lines("h") == [
+        'h_bucket{le="1"} 2',
+        'h_bucket{le="5"} 3',
+        'h_bucket{le="+Inf"} 4',
+        "h_sum 13.5",
+        "h_count 4",
+    ]
+
+
+def test_ops__name_only_figures_that_there_are_and_are_explained():
+    known = {PREFIX + name for name in HELP if name not in HISTOGRAMS}
+    known |= {f"{PREFIX}{h}{end}" for h in HISTOGRAMS for end in ("_bucket", "_sum", "_count")}
+    alerts = (ROOT / "ops/alerts.yml").read_text()
+    board = json.loads((ROOT / "ops/grafana-dashboard.json").read_text())
+    guide = (ROOT / "docs/operators.md").read_text()
+    shown = " ".join(target["expr"] for panel in board["panels"] for target in panel["targets"])
+
+    assert set(re.findall(r"lattice_\w+", alerts + " " + shown)) <= known
+    for alert in re.findall(r"alert: (\w+)", alerts):
+        assert f"| `{alert}` |" in guide
+    for name in HELP:
+        assert f"`{name}`" in guide
+    assert {name for name in HELP if PREFIX + name not in shown} <= {"finality_violations_total"}
+
+
+def test_ops__units_start_the_command_that_there_is():
+    unit = configparser.ConfigParser(strict=False)
+    unit.optionxform = str
+    unit.read(ROOT / "ops/lattice-provider.service")
+    agent = plistlib.loads((ROOT / "ops/lattice-provider.plist").read_bytes())
+
+    for command in (unit["Service"]["ExecStart"].split(), agent["ProgramArguments"]):
+        assert command[0].endswith("/bin/lattice")
+        assert CliRunner().invoke(lattice, [*command[1:], "--help"]).exit_code == 0
+    assert int(unit["Service"]["TimeoutStopSec"]) > 30 < agent["ExitTimeOut"]
+
+
+def run(node, *arguments):
+    done = CliRunner(env={"LATTICE_KEY": node.key}).invoke(
+        lattice, [*arguments, "--home", str(node.home)]
+    )
+    return done.exit_code, done.output
+
+
+def test_doctor__when_all_is_well__nothing_fails(provider, xor, chain):
+    provider.settings(**serving(xor))
+
+    code, shown = run(provider, "provider", "doctor", "--json")
+
+    findings = {item["what"]: item for item in json.loads(shown[shown.index("[") :])}
+    assert code == 0, shown
+    assert {item["state"] for item in findings.values()} <= {"ok", "warn"}
+    assert findings["operator"]["state"] == findings[f"offer {provider.offer}"]["state"] == "ok"
+    assert findings["process"]["found"].startswith("none is running")
+
+
+def test_doctor__when_things_are_missing__says_what_to_do(provider, tmp_path, chain):
+    chain("anvil_setBalance", provider.signer.address, "0x1")
+    provider.settings(
+        **{"paths.store": str(tmp_path / "empty")},
+        **{"chain.rpc_urls": [chain.url, "http://127.0.0.1:9"]},
+    )
+
+    code, shown = run(provider, "provider", "doctor", "--json")
+
+    findings = {item["what"]: item for item in json.loads(shown[shown.index("[") :])}
+    assert code == 1
+    assert findings["money for gas"]["state"] == "fail"
+    assert f"send some to {provider.signer.address}" in findings["money for gas"]["found"]
+    assert findings[f"offer {provider.offer}"]["state"] == "fail"
+    assert findings["endpoint http://127.0.0.1:9"]["state"] == "warn"
+
+
+def test_drain_and_logs__of_a_running_process(provider, market, xor, chain):
+    port = free_port()
+    job_id = market.request(XOR_INPUT)
+    process = provider.run(**serving(xor), **{"server.port": port})
+    wait_for(lambda: market.state(job_id) == SETTLED)
+    assert get(port, "/readyz")[0] == 200
+    assert "lattice_ready 1" in get(port, "/metrics")[1]
+    assert get(port, "/other")[0] == 404
+
+    code, shown = run(provider, "provider", "drain")
+
+    assert (code, shown.strip()) == (0, f"process {process.pid} has ended")
+    assert process.wait(30) == 0
+    assert run(provider, "provider", "drain")[1].startswith("no provider is running")
+    code, log = run(provider, "provider", "logs", "--lines", "3")
+    assert code == 0
+    assert "stopped" in log.splitlines()[-1]
