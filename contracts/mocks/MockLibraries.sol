@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {BatchTree} from "../libraries/BatchTree.sol";
 import {DagCbor} from "../libraries/DagCbor.sol";
 import {FeeSplit} from "../libraries/FeeSplit.sol";
 import {Possession} from "../libraries/Possession.sol";
@@ -46,6 +47,19 @@ contract MockLibraries {
         bytes32[] calldata path
     ) external pure returns (bytes32) {
         return Possession.rootOf(index, leaf, path);
+    }
+
+    function batchRoot(bytes[] calldata items) external pure returns (bytes32) {
+        return BatchTree.root(items);
+    }
+
+    function batchContains(
+        bytes32 root,
+        uint256 index,
+        bytes calldata item,
+        bytes32[] calldata proof
+    ) external pure returns (bool) {
+        return BatchTree.contains(root, index, item, proof);
     }
 
     function push(uint32 offerId) external returns (uint256) {

@@ -61,5 +61,6 @@ PLAN: dict[str, Arguments] = {
     ],
     "SignatureVerifier": lambda at, chosen: [],
     "SignedRequests": lambda at, chosen: [*_module(at, chosen), at["SignatureVerifier"]],
+    "Batches": lambda at, chosen: _module(at, chosen),
 }
 """Contract to its arguments, given the addresses of those above it."""

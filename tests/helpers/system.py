@@ -100,6 +100,7 @@ class System:
     verifier: Any
     access: Any
     signed: Any
+    batches: Any
     deployer: Any
     treasury: Any
     model_owner: Any
@@ -296,6 +297,7 @@ def deploy_system(accounts: Any, project: Any, ring_bits: int = 14) -> System:
         router=contracts["InferenceRouter"],
         verifier=contracts["SignatureVerifier"],
         signed=contracts["SignedRequests"],
+        batches=contracts["Batches"],
         deployer=deployer,
         treasury=treasury,
         model_owner=model_owner,

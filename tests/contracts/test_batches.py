@@ -1,0 +1,291 @@
+"""Batches: many inferences asked for, answered and paid as one
+
+request
+├── when there are no items or too many, or one is empty or too long, it reverts
+├── when the offer is closed, the deadline out of range or the price too high, it reverts
+├── when requests are paused, or the model is closed to the requester, it reverts
+├── it works in one transaction for someone who never deposited
+└── it locks the price of all items and emits them
+answer
+├── when it is not the batch that is committed to, it reverts with BatchMismatch(batchId, state)
+├── when the caller is not the operator, it is too late, or the outputs are not as many, it reverts
+├── when a proof is missing or wrong, it reverts
+└── it pays for all at once, and each item can be shown
+refund
+├── before the deadline, it reverts with BatchTooEarly(time, from)
+└── it gives everything back
+settle
+├── before the resolution has decided, it reverts with BatchNotFinal(batchId, finalAt)
+├── when upheld, it pays
+└── when overturned, it gives everything back
+always
+└── a final batch never moves again
+"""
+
+import ape
+import pytest
+from eth_account import Account
+from system import ASK, ETHER, MODEL_PRICE, NATIVE
+
+from offchain_worker import batch_tree
+
+PRICE = ASK + MODEL_PRICE
+INPUTS = [b"input %d" % i for i in range(5)]
+OUTPUTS = [b"output %d" % i for i in range(5)]
+FIELDS = ("market", "offerId", "provider", "count", "deadline", "requester", "price", "inputsRoot")
+MARKET = ("modelId", "version", "epoch", "token", "verifier", "secondVerifier", "resolution")
+NONE, REQUESTED, ANSWERED, SETTLED, REFUNDED = range(5)
+
+
+@pytest.fixture
+def ready(system, requester):
+    """The requester has opted in."""
+    system.vault.allowModule(system.batches, True, sender=requester)
+    return system
+
+
+@pytest.fixture
+def ask(ready, provider, requester, chain):
+    """Asks for a batch; returns its number and the batch."""
+
+    def act(sender=None, value=0, **changes):
+        asked = {
+            "market": ready.market,
+            "offerId": provider.offer,
+            "deadline": chain.pending_timestamp + 600,
+            "maxPrice": ETHER,
+            "inputs": INPUTS,
+        } | changes
+        receipt = ready.batches.request(*asked.values(), sender=sender or requester, value=value)
+        (event,) = receipt.events.filter(ready.batches.BatchRequested)
+        batch = dict(zip(FIELDS, event.batch, strict=True))
+        batch["market"] = dict(zip(MARKET, batch["market"], strict=True))
+        return event.batchId, batch
+
+    return act
+
+
+@pytest.fixture
+def answer(ready, provider):
+    """Answers a batch as its operator."""
+
+    def act(batch_id, batch, outputs=OUTPUTS, claims=(), sender=None, proofs=None):
+        digest = ready.batches.answerDigest(batch_id, batch, batch_tree.root(outputs))
+        signature = Account.unsafe_sign_hash(digest, provider.operator.private_key).signature
+        return ready.batches.answer(
+            *(batch_id, batch, outputs),
+            [bytes(signature), *claims] if proofs is None else proofs,
+            sender=sender or provider.operator,
+        )
+
+    return act
+
+
+@pytest.mark.parametrize("count", [0, 257])
+def test_request__when_size_is_out_of_range__reverts(ready, ask, count):
+    expected = {"count": count, "limit": 256}
+    with ape.reverts(ready.batches.BatchSize, error_inputs=expected):
+        ask(inputs=[b"x"] * count)
+
+
+@pytest.mark.parametrize("length", [0, 2_049])
+def test_request__when_an_item_is_out_of_range__reverts(ready, ask, length):
+    expected = {"index": 1, "length": length, "limit": 2_048}
+    with ape.reverts(ready.batches.BatchItemLength, error_inputs=expected):
+        ask(inputs=[b"x", b"x" * length])
+
+
+def test_request__when_offer_is_closed__reverts(ready, ask, provider):
+    ready.router.closeOffer(provider.offer, sender=provider.owner)
+
+    with ape.reverts(ready.batches.BatchOfferClosed, error_inputs={"offerId": provider.offer}):
+        ask()
+
+
+@pytest.mark.parametrize("ahead", [59, 7 * 86_400 + 1])
+def test_request__when_deadline_is_out_of_range__reverts(ready, ask, chain, ahead):
+    now = chain.pending_timestamp + 10
+    chain.pending_timestamp = now
+    expected = {"deadline": now + ahead, "earliest": now + 60, "latest": now + 7 * 86_400}
+    with ape.reverts(ready.batches.BatchDeadlineOutOfRange, error_inputs=expected):
+        ask(deadline=now + ahead)
+
+
+def test_request__when_price_is_too_high__reverts(ready, ask):
+    expected = {"price": 5 * PRICE, "allowed": 5 * PRICE - 1}
+    with ape.reverts(ready.batches.BatchPriceTooHigh, error_inputs=expected):
+        ask(maxPrice=5 * PRICE - 1)
+
+
+def test_request__when_paused__reverts(ready, ask, chain):
+    until = chain.pending_timestamp + 3_600
+    pause = ready.router.pauseRequests.encode_input(until)
+    ready.access.execute(ready.router, pause, sender=ready.deployer)
+
+    with ape.reverts(ready.batches.BatchPaused, error_inputs={"until": until}):
+        ask()
+
+
+def test_request__when_model_is_closed_to_the_requester__reverts(ready, ask, model_owner):
+    ready.registry.setAccess(ready.model_id, 1, sender=model_owner)
+
+    with ape.reverts(ready.registry.RegistryAccessDenied):
+        ask()
+
+
+def test_request__with_value__works_for_someone_who_never_deposited(ready, ask, stranger):
+    ask(sender=stranger, value=6 * PRICE)
+
+    assert ready.free(stranger) == PRICE
+    assert ready.vault.locked(ready.batches, NATIVE) == 5 * PRICE
+
+
+def test_request__locks_the_price_of_all(ready, ask, provider, requester):
+    before = ready.free(requester)
+
+    batch_id, batch = ask()
+
+    assert ready.batches.stateOf(batch_id) == REQUESTED
+    assert before - ready.free(requester) == batch["price"] == 5 * PRICE
+    assert batch["inputsRoot"] == batch_tree.root(INPUTS)
+    assert (batch["count"], batch["provider"]) == (5, provider.number)
+
+
+@pytest.mark.parametrize(
+    "change", [{"price": 1}, {"requester": NATIVE}, {"count": 4}, {"deadline": 2**39}]
+)
+def test_answer__when_it_is_not_the_batch_committed_to__reverts(ready, ask, answer, change):
+    batch_id, batch = ask()
+
+    expected = {"batchId": batch_id, "state": REQUESTED}
+    with ape.reverts(ready.batches.BatchMismatch, error_inputs=expected):
+        answer(batch_id, batch | change)
+    with ape.reverts(ready.batches.BatchMismatch, error_inputs={"state": NONE}):
+        answer(batch_id + 1, batch)
+
+
+def test_answer__when_not_the_operator__reverts(ready, ask, answer, stranger, provider):
+    expected = {"caller": stranger.address, "operator": provider.operator.address}
+    with ape.reverts(ready.batches.BatchNotOperator, error_inputs=expected):
+        answer(*ask(), sender=stranger)
+
+
+def test_answer__when_too_late__reverts(ready, ask, answer, chain):
+    batch_id, batch = ask()
+    chain.pending_timestamp = batch["deadline"] + 1
+
+    with ape.reverts(ready.batches.BatchTooLate, error_inputs={"deadline": batch["deadline"]}):
+        answer(batch_id, batch)
+
+
+def test_answer__when_outputs_are_not_as_many__reverts(ready, ask, answer):
+    with ape.reverts(ready.batches.BatchOutputCount, error_inputs={"given": 4, "expected": 5}):
+        answer(*ask(), outputs=OUTPUTS[:4])
+
+
+def test_answer__when_an_output_is_empty__reverts(ready, ask, answer):
+    with ape.reverts(ready.batches.BatchItemLength, error_inputs={"index": 4, "length": 0}):
+        answer(*ask(), outputs=[*OUTPUTS[:4], b""])
+
+
+def test_answer__when_proof_is_missing_or_wrong__reverts(ready, ask, answer):
+    batch_id, batch = ask()
+    with ape.reverts(ready.batches.BatchProofCount, error_inputs={"given": 0, "expected": 1}):
+        answer(batch_id, batch, proofs=[])
+    expected = {"verifier": ready.verifier.address}
+    with ape.reverts(ready.batches.BatchProofInvalid, error_inputs=expected):
+        answer(batch_id, batch, proofs=[bytes(65)])
+
+
+def test_answer__pays_for_all_and_each_item_can_be_shown(ready, ask, answer, provider):
+    batch_id, batch = ask()
+
+    receipt = answer(batch_id, batch)
+
+    root = batch_tree.root(OUTPUTS)
+    assert receipt.events == [
+        ready.batches.BatchAnswered(batch_id, provider.number, root, OUTPUTS),
+        ready.batches.BatchSettled(batch_id, provider.number, 5 * PRICE),
+    ]
+    assert ready.batches.earnedBy(provider.offer) == 5 * PRICE
+
+    def shown(index, output, proof):
+        return ready.batches.isSettledWith(batch_id, batch, root, index, output, proof)
+
+    for index, output in enumerate(OUTPUTS):
+        proof = batch_tree.prove(OUTPUTS, index)
+        assert shown(index, output, proof)
+        assert not shown(index, b"other", proof)
+        assert not shown(index + 1, output, proof)
+
+
+def test_final_batch__never_moves_again(ready, ask, answer, chain):
+    batch_id, batch = ask()
+    answer(batch_id, batch)
+    chain.pending_timestamp = batch["deadline"] + 1
+
+    for call in (
+        lambda: answer(batch_id, batch),
+        lambda: ready.batches.refund(batch_id, batch, sender=ready.requester),
+        lambda: ready.batches.settle(
+            batch_id, batch, batch_tree.root(OUTPUTS), sender=ready.requester
+        ),
+    ):
+        with ape.reverts(ready.batches.BatchMismatch, error_inputs={"state": SETTLED}):
+            call()
+
+
+def test_refund__before_the_deadline__reverts(ready, ask, stranger):
+    batch_id, batch = ask()
+
+    with ape.reverts(ready.batches.BatchTooEarly, error_inputs={"from": batch["deadline"] + 1}):
+        ready.batches.refund(batch_id, batch, sender=stranger)
+
+
+def test_refund__gives_everything_back(ready, ask, stranger, requester, chain):
+    before = ready.free(requester)
+    batch_id, batch = ask()
+    chain.pending_timestamp = batch["deadline"] + 1
+
+    receipt = ready.batches.refund(batch_id, batch, sender=stranger)
+
+    assert receipt.events == [ready.batches.BatchRefunded(batch_id, requester, 5 * PRICE)]
+    assert ready.free(requester) == before
+    assert ready.vault.locked(ready.batches, NATIVE) == 0
+    assert ready.batches.stateOf(batch_id) == REFUNDED
+
+
+@pytest.fixture
+def resolved(ready, accounts, project, stranger):
+    """A market with a resolution, and an offer of the default provider's operator in it."""
+    resolution = stranger.deploy(project.MockResolution)
+    policy = (ready.verifier.address, NATIVE, resolution.address)
+    ready.registry.allowPolicy(
+        ready.model_id, ready.policy_id(policy), True, sender=ready.model_owner
+    )
+    other = ready.provider(accounts[4], accounts[5], accounts[6])
+    market = ready.market_of(ready.model_id, policy=policy)
+    return resolution, {"market": market, "offerId": ready.open_offer(other, market)}
+
+
+@pytest.mark.parametrize(("decision", "state"), [(1, SETTLED), (2, REFUNDED)])
+def test_settle__ends_as_the_resolution_decides(
+    ready, ask, answer, resolved, stranger, requester, decision, state
+):
+    resolution, asked = resolved
+    before = ready.free(requester)
+    batch_id, batch = ask(**asked)
+    answer(batch_id, batch, claims=[b"claim"])
+    root = batch_tree.root(OUTPUTS)
+    assert ready.batches.stateOf(batch_id) == ANSWERED
+    with ape.reverts(ready.batches.BatchNotFinal, error_inputs={"batchId": batch_id}):
+        ready.batches.settle(batch_id, batch, root, sender=stranger)
+    resolution.decide(ready.batches, batch_id, decision, sender=stranger)
+
+    ready.batches.settle(batch_id, batch, root, sender=stranger)
+
+    assert ready.batches.stateOf(batch_id) == state
+    earned = ready.batches.earnedBy(asked["offerId"])
+    assert (earned, before - ready.free(requester)) == (
+        (5 * PRICE, 5 * PRICE) if state == SETTLED else (0, 0)
+    )
