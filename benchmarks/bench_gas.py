@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
+from pinning import BigPinning  # noqa: E402
 from system import (  # noqa: E402 -- the path has to be set first
     ETHER,
     NATIVE,
@@ -177,9 +178,25 @@ def run(bench: Bench) -> None:
             "min": min(gas),
             "max": max(gas),
         }
+    pins(bench)
     total = bench.actions["request_32"]["gas"] + bench.actions["answer_callback"]["gas"]
     bench.actions["lifecycle_callback"] = {"gas": total}
     print(f"{'lifecycle_callback':24} {total:>9,}")
+
+
+def pins(bench: Bench) -> None:
+    """A deal for a version of 1 GiB: open, join, answer with 1 and with 8 leaves, claim."""
+    pinning = BigPinning.deploy(bench.system)
+    funder, pinner = pinning.funder, pinning.pinners[0]
+    bench.measure("open_deal", pinning.opened)
+    for samples, challenges in ((1, 90), (8, 12)):
+        deals = [pinning.open(samples=samples, challenges=challenges) for _ in range(RUNS + 1)]
+        bench.measure("join_deal", lambda i, numbers=deals: pinning.join(numbers[i], pinner))
+        first = deals[0]
+        pinning.answered(first, pinner)  # a counter's first step costs more than the others
+        bench.measure(f"answer_{samples}_of_1_gib", lambda _, n=first: pinning.answered(n, pinner))
+        if samples == 1:
+            bench.measure("claim_reward", lambda _, n=first: pinning.claimed(n, pinner, funder))
 
 
 def settled(bench: Bench) -> Callable[[int], Any]:

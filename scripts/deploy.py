@@ -6,7 +6,7 @@ from ape.cli import ConnectedProviderCommand
 from eth_utils import to_checksum_address
 
 from scripts._support.deployment import ROOT, deploy, record_path
-from scripts._support.plan import DEFAULT_FEE_BPS, Settings
+from scripts._support.plan import DEFAULT_BLOCK_MS, DEFAULT_FEE_BPS, Settings
 
 
 @click.command(cls=ConnectedProviderCommand)
@@ -22,7 +22,15 @@ from scripts._support.plan import DEFAULT_FEE_BPS, Settings
 @click.option(
     "--fee-bps", default=DEFAULT_FEE_BPS, show_default=True, help="The protocol's share, 1/10,000."
 )
-def cli(account: str | None, treasury: str | None, admin: str | None, fee_bps: int) -> None:
+@click.option(
+    "--block-ms",
+    default=DEFAULT_BLOCK_MS,
+    show_default=True,
+    help="Time between blocks of the chain, in milliseconds.",
+)
+def cli(
+    account: str | None, treasury: str | None, admin: str | None, fee_bps: int, block_ms: int
+) -> None:
     """Deploy Lattice to --network and write deployments/chain-<id>.json. Safe to run again."""
     local = networks.provider.network.is_dev
     if account is None and not local:
@@ -33,7 +41,9 @@ def cli(account: str | None, treasury: str | None, admin: str | None, fee_bps: i
     path = record_path(chain.chain_id)
     try:
         treasury = to_checksum_address(treasury or sender.address)
-        chosen = Settings(treasury, to_checksum_address(admin or treasury), fee_bps)
+        chosen = Settings(
+            treasury, to_checksum_address(admin or treasury), fee_bps, block_ms=block_ms
+        )
         deploy(sender, chosen, path, click.echo)
     except ValueError as error:
         raise click.UsageError(str(error)) from error

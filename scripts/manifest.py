@@ -29,7 +29,7 @@ def build() -> str:
         folder = Path(contract_type.source_id or "").parent.name
         code = contract_type.deployment_bytecode
         deployable = (
-            folder in ("contracts", "modules", "verifiers", "resolutions")
+            folder in ("contracts", "modules", "verifiers", "resolutions", "randomness")
             and code
             and (code.bytecode or "0x") != "0x"  # abstract
         )

@@ -10,6 +10,8 @@ DEFAULT_FEE_BPS = 200
 HIGHEST_FEE_BPS = 1_000
 MIN_STAKE = 10**17
 """Least stake of a provider, in wei: one ticket's worth."""
+DEFAULT_BLOCK_MS = 12_000
+HIGHEST_BLOCK_MS = 600_000
 NATIVE = "0x0000000000000000000000000000000000000000"
 
 
@@ -22,17 +24,23 @@ class Settings:
         admin: Address that grants the roles of ProtocolAccess, and holds them at first.
         fee_bps: The protocol's share, in basis points (1/10,000), at most 1,000.
         ring_bits: The router can look up 2^ring_bits final jobs, see docs/decisions/0006-recycled-cells.md.
+        block_ms: Time from one block to the next on this chain, in milliseconds, 1 to 600,000.
 
     Raises:
-        ValueError: the fee is out of range.
+        ValueError: the fee or the time between blocks is out of range.
     """
 
     treasury: str
     admin: str
     fee_bps: int = DEFAULT_FEE_BPS
     ring_bits: int = 14
+    block_ms: int = DEFAULT_BLOCK_MS
 
     def __post_init__(self) -> None:
+        if not 1 <= self.block_ms <= HIGHEST_BLOCK_MS:
+            raise ValueError(
+                f"expected 1 to {HIGHEST_BLOCK_MS} milliseconds between blocks, got {self.block_ms}"
+            )
         if not 0 <= self.fee_bps <= HIGHEST_FEE_BPS:
             raise ValueError(
                 f"expected a protocol fee of 0 to {HIGHEST_FEE_BPS} basis points, got {self.fee_bps}"
@@ -60,6 +68,10 @@ PLAN: dict[str, Arguments] = {
         *(chosen.treasury, chosen.fee_bps, chosen.ring_bits, at["ProtocolAccess"]),
     ],
     "SignatureVerifier": lambda at, chosen: [],
+    "BlockRandomness": lambda at, chosen: [chosen.block_ms],
+    "IPFSIncentives": lambda at, chosen: [
+        *(at["Vault"], at["ModelRegistry"], at["BlockRandomness"])
+    ],
     "SignedRequests": lambda at, chosen: [*_module(at, chosen), at["SignatureVerifier"]],
     "Batches": lambda at, chosen: _module(at, chosen),
 }

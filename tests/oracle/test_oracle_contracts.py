@@ -81,7 +81,7 @@ def test_handle__when_the_record_lacks_it__names_those_it_has(tmp_path, anvil):
 
     with pytest.raises(
         DeploymentMismatch,
-        match="has no Vault, it has Batches, InferenceRouter, ModelRegistry",
+        match="has no Vault, it has Batches, BlockRandomness, IPFSIncentives, InferenceRouter",
     ):
         contracts.handle("Vault")
 
