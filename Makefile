@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all check format bench setup clean
+.PHONY: help demo test test-all check format bench soak setup clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,9 @@ format: $(READY) ## write Python and Solidity the way `make check` wants them
 
 bench: $(READY) ## every benchmarks/bench_*.py; the figures go to benchmarks/results
 	@for file in $(wildcard benchmarks/bench_*.py); do echo "$$file"; $(BIN)/python "$$file" || exit 1; done
+
+soak: $(READY) ## MINUTES=10 SEED=n: random faults and kills on real processes, then the chain says that nothing was lost
+	@nice $(BIN)/python benchmarks/soak.py --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 setup: $(READY) ## only the set-up, for those who then run ape, pytest or lattice by hand
 

@@ -68,6 +68,11 @@ def _some_text(value: Any) -> str | None:
     return None if isinstance(value, str) and value else "text that is not empty"
 
 
+def _ws_url(value: Any) -> str | None:
+    fits = isinstance(value, str) and (not value or urlsplit(value).scheme in ("ws", "wss"))
+    return None if fits else "a ws or wss URL, or empty text"
+
+
 def _truth(value: Any) -> str | None:
     return None if isinstance(value, bool) else "true or false"
 
@@ -90,6 +95,11 @@ class Chain:
         "JSON-RPC endpoints, best first; the others are asked when it fails.",
     )
     deployment: str = _setting(_some_text, "Deployment record that `ape run deploy` wrote.")
+    ws_url: str = _setting(
+        _ws_url,
+        "Websocket endpoint that tells of new blocks at once; empty for none. The chain is looked at either way.",
+        "",
+    )
     confirmations: int = _setting(
         _number(1, 1000),
         "Blocks from a transaction's own to the one that makes it final, both included.",

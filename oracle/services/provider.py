@@ -13,6 +13,7 @@ from types import FrameType
 
 from offchain_worker.job import Inference
 from oracle.chain.contracts import Contracts
+from oracle.chain.heads import Heads
 from oracle.chain.listener import Head, Listener
 from oracle.chain.outbox import Outbox
 from oracle.chain.store import Store
@@ -75,6 +76,9 @@ class Provider:
         self._listened_at = float("-inf")
         self._poll_interval_s = settings.chain.poll_interval_s
         self._drain_s = settings.limits.drain_s
+        self._heads = (
+            Heads(settings.chain.ws_url, self._waker.wake) if settings.chain.ws_url else None
+        )
         self._started = False
         self._reorgs_seen = 0
         self.failures = 0
@@ -248,10 +252,14 @@ class Provider:
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        if self._heads is not None:
+            self._heads.start()
         wait_s = self.step()
         while not self._is_drained():
             self._waker.wait(wait_s, self._runner.filenos())
             wait_s = self.step()
+        if self._heads is not None:
+            self._heads.close()
         _log.info(line("stopped", jobs=dict(self._store.counts())))
 
     @property
@@ -285,7 +293,8 @@ class Provider:
                     return 0.0
                 self.start()
             due_s = self._listened_at + self._poll_interval_s - time.monotonic()
-            more = self.tick(listen=due_s <= 0 or self.failures > 0)
+            told = self._heads is not None and self._heads.news()
+            more = self.tick(listen=told or due_s <= 0 or self.failures > 0)
         except (RpcError, StoreBusy) as error:
             self._store.rollback()
             if error.action != "retry":

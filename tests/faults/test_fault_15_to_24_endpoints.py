@@ -8,14 +8,21 @@ endpoint
 │   └── some of a block's: the second reading finds them
 ├── 18 ranges of logs are limited: they are halved, and none is skipped
 ├── 19 logs come twice and out of order: each counts once
+├── 20 the websocket that tells of new blocks
+│   ├── works: the worker need not look by itself
+│   └── is half open or cut: it looks by itself, and the socket is opened anew
 ├── 21 one endpoint is some blocks behind: it is out of sync, and the others are asked
 ├── 22 an endpoint lies
 │   ├── about a receipt: two of three others outvote it
 │   ├── about the data of a log: two of three others outvote it
 │   └── and no majority is left: nothing is done about money
-├── 23 all are down: the worker waits longer and longer, and goes on when one is back
+├── 23 all are down
+│   ├── the worker waits longer and longer, lives, is not ready, and goes on when one is back
+│   └── for two minutes, with 200 open jobs and a reorg of 5 blocks in the middle: every job has its end
 └── 24 all are slow or ask for fewer requests: it asks less, and answers in the end
 """
+
+import time
 
 import pytest
 from fault_proxy import (
@@ -36,9 +43,20 @@ from fault_proxy import (
     truncate,
     wrong_chain,
 )
-from fault_steps import check_books, finish
+from fault_steps import (
+    XOR_INPUT,
+    check_books,
+    finish,
+    finish_process,
+    serving,
+    stopped,
+    table,
+    wait_for,
+)
 from live_chain import ASSIGNED, REFUNDED, SETTLED, start_anvil
+from tcp_proxy import TcpProxy
 
+from oracle.chain.heads import Heads
 from oracle.errors import WrongChain
 
 
@@ -90,6 +108,36 @@ def test_fault_15_chain_was_reset_behind_the_url__nothing_is_signed(provider, ma
         proxy.target = chain.url
         fresh.process.kill()
         fresh.process.wait()
+
+
+@pytest.mark.extended
+def test_fault_16_down_for_10_000_blocks__found_in_ranges_in_time(provider, market, chain, proxy):
+    provider.open(**urls([proxy])).tick()
+    provider.crash()
+    expired = [market.request(window_s=3600) for _ in range(2)]
+    for _ in range(100):
+        chain.mine(100)
+    chain("evm_increaseTime", 4000)
+    chain.mine()
+    ids = [market.request() for _ in range(3)]
+    proxy.add(limit_ranges(1000), "eth_getLogs")
+    proxy.calls.clear()
+
+    start = time.monotonic()
+    provider.open(**urls([proxy]), **{"chain.log_range_blocks": 10_000})
+    took_s = time.monotonic() - start
+    provider.tick(2)
+
+    print(f"caught up with 10,000 blocks in {took_s:.1f} s")
+    assert took_s < 60
+    assert provider.parts.store.cursor()[0] >= 10_000
+    assert provider.worker.inferred == ids
+    assert {provider.state(job_id) for job_id in expired} == {"dead"}
+    for job_id in expired:
+        refund = (job_id, terms_of(provider, job_id))
+        chain.send("InferenceRouter", "refund", *refund, sender=market.requester)
+    finish(provider, market)
+    assert {market.state(job_id) for job_id in expired} == {REFUNDED}
 
 
 def test_fault_17_a_blocks_logs_are_left_out__the_bloom_filter_tells(
@@ -161,6 +209,53 @@ def test_fault_19_logs_come_twice_and_out_of_order__each_counts_once(
 
     assert sorted(provider.worker.inferred) == ids
     assert (books.requests, books.answered) == (5, 5)
+
+
+def test_fault_20_websocket_tells_of_blocks__need_not_look(provider, market, chain, xor):
+    with TcpProxy(int(chain.url.rpartition(":")[2])) as line:
+        ws = {"chain.ws_url": f"ws://127.0.0.1:{line.port}", "chain.poll_interval_s": 600.0}
+        process = provider.run(**serving(xor, **ws))
+        wait_for(lambda: table(provider, "SELECT 1 FROM cursor"))
+        wait_for(lambda: line.connections)
+        answered = []
+
+        def told():
+            answered.append(market.request(XOR_INPUT))
+            time.sleep(0.5)
+            return market.state(answered[0]) == SETTLED
+
+        wait_for(told)
+        stopped(process)
+    finish_process(provider, market, provider.run(**serving(xor)))
+
+
+def test_fault_20_websocket_is_half_open_or_cut__it_looks_by_itself(provider, market, chain, xor):
+    with TcpProxy(int(chain.url.rpartition(":")[2])) as line:
+        ws = {"chain.ws_url": f"ws://127.0.0.1:{line.port}", "chain.poll_interval_s": 0.2}
+        process = provider.run(**serving(xor, **ws))
+        wait_for(lambda: line.connections)
+        line.frozen = True
+        first = market.request(XOR_INPUT)
+        wait_for(lambda: market.state(first) == SETTLED)
+
+        line.frozen = False
+        line.cut()
+        second = market.request(XOR_INPUT)
+        wait_for(lambda: market.state(second) == SETTLED)
+        wait_for(lambda: line.connections >= 2)
+        log = finish_process(provider, market, process)
+
+    assert "websocket-lost" in log
+
+
+def test_heads__when_silent__opens_the_socket_anew(chain):
+    woken = []
+    with TcpProxy(int(chain.url.rpartition(":")[2])) as line:
+        heads = Heads(f"ws://127.0.0.1:{line.port}", lambda: woken.append(1), silence_s=0.3)
+        heads.start()
+        wait_for(lambda: line.connections >= 2)
+        wait_for(lambda: chain.mine() or (woken and heads.news()))
+        heads.close()
 
 
 def test_fault_21_an_endpoint_is_behind__the_others_are_asked(
@@ -245,6 +340,8 @@ def test_fault_23_all_endpoints_are_down__it_waits_longer_and_goes_on(
 
     waits = steps(provider, 7)
 
+    pulse = provider.parts.provider.pulse
+    assert (pulse.dead(), bool(pulse.not_ready())) == ([], True)
     assert caplog.text.count("chain-unreachable") == 7
     assert waits[-1] > 4 * waits[0]
     assert max(waits) <= 15.0
@@ -254,10 +351,45 @@ def test_fault_23_all_endpoints_are_down__it_waits_longer_and_goes_on(
         proxy.heal()
     steps(provider, 3)
     assert provider.parts.provider.failures == 0
+    assert pulse.failure == ""
     chain.send("InferenceRouter", "refund", late, terms_of(provider, late), sender=market.requester)
     finish(provider, market)
     assert (market.state(answered), market.state(late)) == (SETTLED, REFUNDED)
     assert provider.worker.inferred == [answered]
+
+
+@pytest.mark.extended
+def test_fault_23_two_minutes_down_with_200_open_jobs_and_a_reorg__all_have_their_end(
+    provider, market, chain, proxy, xor
+):
+    jobs = 200
+    mining = {"chain.confirmations": 8, "limits.max_in_flight": 16, "chain.request_timeout_s": 2.0}
+    chain("evm_setAutomine", False)
+    for _ in range(jobs):
+        chain("eth_sendTransaction", market.call(XOR_INPUT))
+    while chain.read("InferenceRouter", "lastJobId") < jobs:
+        chain.mine()
+    chain.mine(6)
+    process = provider.run(**serving(xor, **urls([proxy]), **mining))
+    ids = range(1, jobs + 1)
+
+    def settled():
+        chain.mine()
+        time.sleep(0.2)
+        return sum(market.state(job_id) in (SETTLED, REFUNDED) for job_id in ids)
+
+    wait_for(lambda: settled() >= 40, 300)
+    proxy.add(go_dark)
+    dark_since = time.monotonic()
+    for second in range(120):
+        chain.mine()
+        if second == 60:
+            chain.reorg(5)
+        time.sleep(max(dark_since + second + 1 - time.monotonic(), 0))
+    proxy.heal()
+
+    wait_for(lambda: settled() == jobs, 600)
+    finish_process(provider, market, process)
 
 
 @pytest.mark.parametrize(

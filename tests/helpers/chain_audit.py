@@ -4,12 +4,16 @@ Every job has to be paid once or refunded once, every wei has to be somewhere, a
 nonces or pay for transactions in vain.
 """
 
+import json
+import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from oracle.chain.contracts import Contracts
+from oracle.chain.contracts import Contracts, Deployment
+from oracle.chain.rpc import Rpc
 
 NATIVE = "0x" + "00" * 20
 ASSIGNED, OPEN, ANSWERED, SETTLED, UNDELIVERED, REFUNDED = range(1, 7)
@@ -177,16 +181,53 @@ def _waits(contracts: Contracts, operator: str) -> bool:
 
 def _waste(contracts: Contracts, operators: Sequence[str], last: int) -> tuple[int, int]:
     """Failed transactions of the operators, and the gas of these and of transfers to oneself."""
-    ours = {operator.lower() for operator in operators}
     reverted = wasted_gas = 0
-    for number in range(contracts.deployment.at("InferenceRouter").block, last + 1):
-        block = contracts.rpc.call("eth_getBlockByNumber", hex(number), True)
-        for transaction in block["transactions"]:
-            if transaction["from"].lower() not in ours:
-                continue
-            receipt = contracts.rpc.call("eth_getTransactionReceipt", transaction["hash"])
-            failed = receipt["status"] == "0x0"
-            reverted += failed
-            if failed or transaction["to"].lower() == transaction["from"].lower():
-                wasted_gas += int(receipt["gasUsed"], 16)
+    first = contracts.deployment.at("InferenceRouter").block
+    for operator in operators:
+        for number in _active(contracts, operator.lower(), first, last):
+            block = contracts.rpc.call("eth_getBlockByNumber", hex(number), True)
+            for transaction in block["transactions"]:
+                if transaction["from"].lower() != operator.lower():
+                    continue
+                receipt = contracts.rpc.call("eth_getTransactionReceipt", transaction["hash"])
+                failed = receipt["status"] == "0x0"
+                reverted += failed
+                if failed or transaction["to"].lower() == operator.lower():
+                    wasted_gas += int(receipt["gasUsed"], 16)
     return reverted, wasted_gas
+
+
+def _active(contracts: Contracts, operator: str, first: int, last: int) -> list[int]:
+    """Blocks with transactions of an operator: where its count of transactions changes, found by halving."""
+    counts: dict[int, int] = {}
+
+    def count(number: int) -> int:
+        if number not in counts:
+            found = contracts.rpc.call("eth_getTransactionCount", operator, hex(number))
+            counts[number] = int(found, 16)
+        return counts[number]
+
+    found, ranges = [], [(first - 1, last)]
+    while ranges:
+        low, high = ranges.pop()
+        if count(low) == count(high):
+            continue
+        if high - low == 1:
+            found.append(high)
+        else:
+            middle = (low + high) // 2
+            ranges += [(low, middle), (middle, high)]
+    return sorted(found)
+
+
+def main(url: str, record: str, *operators: str) -> None:
+    """Print the books as JSON, lists as their lengths."""
+    deployment = Deployment.read(Path(record))
+    contracts = Contracts(Rpc([url], deployment.chain_id, deployment.genesis), deployment)
+    found = asdict(audit(contracts, operators))
+    shown = {name: len(v) if isinstance(v, tuple) else v for name, v in found.items()}
+    print(json.dumps(shown))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -182,9 +182,12 @@ class Market:
         )
         return self.chain.read("InferenceRouter", "lastJobId")
 
-    def call(self) -> dict[str, Any]:
+    def call(
+        self, payload: bytes | None = None, *, window_s: int = 3600, offer: int = 0
+    ) -> dict[str, Any]:
         """A request as a transaction that Anvil may sign."""
-        data = self.chain.contracts.encode("InferenceRouter", "request", self.asked(None))
+        asked = self.asked(payload, window_s, offer=offer)
+        data = self.chain.contracts.encode("InferenceRouter", "request", asked)
         return {
             "from": self.requester,
             "to": self.chain.contracts.address("InferenceRouter"),
