@@ -13,13 +13,16 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all check format bench soak setup clean
+.PHONY: help demo demo-pin test test-all check format bench soak setup clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## a real model answers paid requests on a local chain: deploy, ask, pay, and the books
 	@$(BIN)/ape run demo
+
+demo-pin: $(READY) ## one pinner keeps a model and is paid, another deletes it and is not
+	@$(BIN)/ape run demo_pin
 
 test: $(READY) ## every test that needs no more than this repository
 	@$(BIN)/ape test

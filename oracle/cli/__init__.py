@@ -7,7 +7,7 @@ import click
 
 from offchain_worker.errors import WorkerError
 from oracle import config
-from oracle.cli import account, model, provider, request
+from oracle.cli import account, model, pin, provider, request
 from oracle.cli.common import home_option, say
 from oracle.errors import ConfigError, OracleError
 
@@ -69,7 +69,7 @@ def init(
     say(f"wrote {file}")
 
 
-for group in (provider.provider, model.model, request.request, account.account):
+for group in (provider.provider, model.model, request.request, account.account, pin.pin):
     lattice.add_command(group)
 
 

@@ -1,5 +1,6 @@
 """`lattice model`: models and their artifact folders."""
 
+import asyncio
 from pathlib import Path
 
 import click
@@ -8,6 +9,7 @@ from web3 import Web3
 from offchain_worker import manifest
 from offchain_worker.pipeline import PACKAGED, add_packaged
 from offchain_worker.storage.cid import Cid
+from offchain_worker.storage.service import StorageService
 from offchain_worker.storage.store import EmbeddedStore
 from oracle import config
 from oracle.chain.transact import transact
@@ -80,13 +82,14 @@ def register(
     session = Session(home)
     contracts, signer = session.contracts, session.signer
     described = manifest.load(folder)
-    cid = _store(home).add_folder(folder)
+    stored = asyncio.run(StorageService(_store(home)).store(folder))
+    cid = stored.cid
     version = {
         "digest": cid.data[4:],
-        "possessionRoot": bytes(32),
+        "possessionRoot": stored.tree.root,
         "integerRoot": bytes(32),
         "manifestHash": bytes(Web3.keccak((folder / manifest.FILE_NAME).read_bytes())),
-        "sizeBytes": sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+        "sizeBytes": stored.size_bytes,
         "format": described.format.encode().ljust(16, b"\0"),
     }
     terms = {

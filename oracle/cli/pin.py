@@ -1,0 +1,314 @@
+"""`lattice pin`: keep models, be paid for it, and pay others for it."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from offchain_worker.storage.audit import audit
+from offchain_worker.storage.cid import Cid
+from offchain_worker.storage.peers.gateway import Gateway
+from offchain_worker.storage.service import StorageService
+from offchain_worker.storage.store import EmbeddedStore
+from offchain_worker.storage.walk import Stat
+from oracle import config
+from oracle.chain.transact import transact
+from oracle.cli.common import (
+    Amount,
+    Command,
+    ModelId,
+    Session,
+    home_option,
+    json_option,
+    say,
+    show,
+    show_rows,
+)
+from oracle.errors import RpcError
+from oracle.services.pinning import PinningManager
+
+DAY_S = 86_400
+MOST_BYTES = 1 << 40
+
+Result = TypeVar("Result")
+
+
+class CidType(click.ParamType):
+    """A CID such as bafybei..."""
+
+    name = "cid"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Cid:
+        """Return the CID; a wrong one is an error of the command."""
+        return value if isinstance(value, Cid) else Cid.parse(str(value))
+
+
+def from_option(command: Command) -> Command:
+    """Add `--from`."""
+    return click.option(
+        "--from", "gateways", multiple=True, help="Gateway to fetch from; repeat for more."
+    )(command)
+
+
+@click.group()
+def pin() -> None:
+    """Keep models by their CID, be paid for it, and pay others for it."""
+
+
+# --- files
+
+
+@pin.command()
+@home_option
+@json_option
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+def add(home: Path, as_json: bool, path: Path) -> None:
+    """Store and pin a file or folder."""
+    found = asyncio.run(StorageService(_store(home)).store(path))
+    values = {
+        "cid": str(found.cid),
+        "size_bytes": found.size_bytes,
+        "shards": len(found.shards),
+        "possession_root": found.tree.root,
+    }
+    show(values, as_json)
+
+
+@pin.command()
+@home_option
+@json_option
+@click.argument("cid", type=CidType())
+@from_option
+@click.option("--max-bytes", default=MOST_BYTES, help="Refuse what is longer.")
+@click.option("--to", type=click.Path(path_type=Path), help="Also write the file or folder here.")
+def get(
+    home: Path,
+    as_json: bool,
+    cid: Cid,
+    gateways: tuple[str, ...],
+    max_bytes: int,
+    to: Path | None,
+) -> None:
+    """Fetch what is missing of CID, check it, and pin it."""
+
+    async def run(service: StorageService) -> Stat:
+        found = await service.pin(cid, max_bytes)
+        if to is not None:
+            await service.retrieve(cid, to, max_bytes)
+        return found
+
+    show(asdict(_with_service(_store(home), gateways, run)), as_json)
+
+
+@pin.command()
+@home_option
+@click.argument("cid", type=CidType())
+def rm(home: Path, cid: Cid) -> None:
+    """Keep CID no longer, and delete its blocks that nothing else needs."""
+    say(f"deleted {_store(home).unpin(cid)} blocks")
+
+
+@pin.command()
+@json_option
+@click.argument("cid", type=CidType())
+@click.option("--at", "gateway", required=True, help="The gateway of whoever should have it.")
+@click.option("--samples", default=20, show_default=True, help="Random leaves to ask for.")
+def check(as_json: bool, cid: Cid, gateway: str, samples: int) -> None:
+    """Ask somebody else for random leaves of CID, and check them."""
+
+    async def run() -> Any:
+        async with Gateway(gateway) as peer:
+            return await audit(peer, cid, samples)
+
+    show(asdict(asyncio.run(run())), as_json)
+
+
+# --- funders
+
+
+@pin.command()
+@home_option
+@json_option
+@click.argument("model_id", type=ModelId())
+@click.option("--version", default=0, help="Version of the model; by default the latest.")
+@click.option("--rate", type=Amount(), required=True, help="Pay per GiB and day.")
+@click.option("--bond", type=Amount(), help="Bond of a place; by default all that it can earn.")
+@click.option("--period-s", default=DAY_S, show_default=True, help="Average between challenges.")
+@click.option("--window-s", default=2_400, show_default=True, help="Time to answer.")
+@click.option("--challenges", default=30, show_default=True, help="Challenges of a place.")
+@click.option("--samples", default=4, show_default=True, help="Leaves per challenge.")
+@click.option("--copies", default=3, show_default=True, help="Pinners at the same time.")
+@click.option("--join-days", default=7.0, show_default=True, help="How long pinners may join.")
+def fund(
+    home: Path,
+    as_json: bool,
+    model_id: bytes,
+    version: int,
+    rate: int,
+    bond: int | None,
+    period_s: int,
+    window_s: int,
+    challenges: int,
+    samples: int,
+    copies: int,
+    join_days: float,
+) -> None:
+    """Open a deal for MODEL_ID, and pay for all of its places now."""
+    session = Session(home)
+    read = session.contracts.read
+    number = version or read("ModelRegistry", "model", model_id)["versions"]
+    size = read("ModelRegistry", "version", model_id, number)["sizeBytes"]
+    pay = read("IPFSIncentives", "payOf", rate, size, period_s)
+    terms = {
+        "rate": rate,
+        "bond": pay * challenges if bond is None else bond,
+        "period": period_s,
+        "window": window_s,
+        "challenges": challenges,
+        "samples": samples,
+        "copies": copies,
+        "joinUntil": int(session.contracts.rpc.head()["timestamp"], 16) + int(join_days * DAY_S),
+    }
+    total = pay * challenges * copies
+    receipt = transact(
+        *(session.contracts, session.signer, "IPFSIncentives", "openDeal", model_id, number, terms),
+        value=total,
+    )
+    topic = session.contracts.handle("IPFSIncentives").events.DealOpened().topic
+    log = next(log for log in receipt.logs if log["topics"][0].endswith(topic.removeprefix("0x")))
+    values = {"deal": int(log["topics"][1], 16), "paid_wei": total, "bond_wei": terms["bond"]}
+    show(values | {"tx": receipt.tx_hash}, as_json)
+
+
+@pin.command()
+@home_option
+@click.argument("deal", type=int)
+def reclaim(home: Path, deal: int) -> None:
+    """Give the funder of DEAL what nobody earned, after the last moment to join."""
+    session = Session(home)
+    receipt = transact(session.contracts, session.signer, "IPFSIncentives", "reclaim", deal)
+    say(f"reclaimed in {receipt.tx_hash}")
+
+
+# --- pinners
+
+
+@pin.command()
+@home_option
+@json_option
+def deals(home: Path, as_json: bool) -> None:
+    """List deals with a free place, the most profitable first."""
+    rows = [asdict(offer) | {"cid": str(offer.cid)} for offer in _manager(home)[0].offered()]
+    show_rows(rows, as_json, "no deal has a free place")
+
+
+@pin.command()
+@home_option
+@click.argument("deal", type=int)
+@from_option
+def join(home: Path, deal: int, gateways: tuple[str, ...]) -> None:
+    """Fetch and check the version of DEAL, and take a place in it."""
+    manager, store = _manager(home)
+    say(f"joined in {_take(manager, store, deal, gateways)}")
+
+
+@pin.command()
+@home_option
+@from_option
+@click.option("--take", is_flag=True, help="Also join deals that pay more than they cost.")
+@click.option("--max-bytes", default=MOST_BYTES, help="Join no deal for more than this.")
+@click.option("--every-s", default=5.0, show_default=True, help="How often to look.")
+def run(home: Path, gateways: tuple[str, ...], take: bool, max_bytes: int, every_s: float) -> None:
+    """Answer challenges and claim rewards until told to end."""
+    manager, store = _manager(home)
+    refused: set[int] = set()
+    while True:
+        try:
+            manager.tick()
+            for offer in manager.offered() if take else []:
+                wanted = offer.profit_wei > 0 and offer.size_bytes <= max_bytes
+                if not wanted or offer.deal_id in refused:
+                    continue
+                try:
+                    _take(manager, store, offer.deal_id, gateways)
+                except Exception as error:  # one bad deal must not end the others
+                    refused.add(offer.deal_id)
+                    say(f"deal {offer.deal_id} is left alone: {error}")
+        except RpcError as error:
+            if error.action != "retry":
+                raise
+            say(f"waiting for the chain: {error}")
+        time.sleep(every_s)
+
+
+@pin.command()
+@home_option
+@json_option
+def status(home: Path, as_json: bool) -> None:
+    """Show our places: what is proved, missed, owed and next."""
+    rows = [asdict(held) | {"cid": str(held.cid)} for held in _manager(home)[0].held()]
+    show_rows(rows, as_json, "no place in any deal")
+
+
+@pin.command()
+@home_option
+@json_option
+def stats(home: Path, as_json: bool) -> None:
+    """Show sums over all places, and what this store keeps."""
+    manager, store = _manager(home)
+    held = manager.held()
+    decided = sum(place.decided for place in held)
+    values = {
+        "places": len(held),
+        "places_that_last": sum(not place.ended for place in held),
+        "paid_for_bytes": sum(place.size_bytes for place in held if not place.ended),
+        "challenges_proved": sum(place.proved for place in held),
+        "challenges_missed": sum(place.missed for place in held),
+        "proved_share": sum(place.proved for place in held) / decided if decided else None,
+        "owed_wei": sum(place.owed_wei for place in held),
+        "earned_wei": sum(place.earned_wei for place in held),
+        "pins": len(store.pins.all()),
+    }
+    show(values, as_json)
+
+
+@pin.command()
+@home_option
+@click.argument("deal", type=int)
+def claim(home: Path, deal: int) -> None:
+    """Claim what our place in DEAL has earned so far, to the balance in the Vault."""
+    say(f"claimed in {_manager(home)[0].claim(deal)}")
+
+
+def _store(home: Path) -> EmbeddedStore:
+    settings = config.load(home)
+    return EmbeddedStore(settings.path(settings.paths.store))
+
+
+def _manager(home: Path) -> tuple[PinningManager, EmbeddedStore]:
+    session, store = Session(home), _store(home)
+    return PinningManager(session.contracts, session.signer, store), store
+
+
+def _take(
+    manager: PinningManager, store: EmbeddedStore, deal: int, gateways: tuple[str, ...]
+) -> str:
+    return _with_service(store, gateways, lambda service: manager.take(deal, service.pin))
+
+
+def _with_service(
+    store: EmbeddedStore,
+    gateways: tuple[str, ...],
+    do: Callable[[StorageService], Awaitable[Result]],
+) -> Result:
+    async def run() -> Result:
+        async with AsyncExitStack() as stack:
+            peers = [await stack.enter_async_context(Gateway(url)) for url in gateways]
+            return await do(StorageService(store, peers))
+
+    return asyncio.run(run())

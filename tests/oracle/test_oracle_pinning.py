@@ -1,0 +1,273 @@
+"""services.pinning and `lattice pin`: a real chain, a real gateway, a funder, and pinners with and without the data.
+
+manager
+├── offered: the most profitable first, none that are full or ours
+├── take: fetches, checks root and size, joins; refuses a version whose root is not that of its bytes, and unpins it
+├── tick: answers what is asked, once, after a restart too; does nothing when nothing is asked
+├── tick: a pinner that lost the data misses, and is noted
+├── at the end it claims pay and bond, and everything adds up
+└── held: what is owed is what a claim then pays
+command line
+├── add, fund, deals, join, status, stats, claim: the way of a deal
+└── check: a peer that has it, one that lies, one that has nothing
+audit
+└── of a peer that lacks some leaves finds that out
+"""
+
+import asyncio
+import json
+import shutil
+import sys
+from types import SimpleNamespace
+
+import pytest
+from eth_account import Account
+from ipfs_server import IpfsServer
+from live_chain import ETHER, NATIVE
+
+from offchain_worker.errors import BadArtifact
+from offchain_worker.storage.audit import audit
+from offchain_worker.storage.peers.gateway import Gateway
+from offchain_worker.storage.service import StorageService
+from offchain_worker.storage.store import EmbeddedStore
+from oracle.cli import main
+from oracle.keys import KeySigner
+from oracle.services.pinning import PinningManager, answer_gas
+
+CONTRACT = "IPFSIncentives"
+PERIOD, WINDOW = 40, 15
+BLOCK_S = 12
+RATE = 10**22
+
+
+@pytest.fixture
+def files(tmp_path):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "weights").write_bytes(bytes(range(256)) * 1200)
+    (folder / "manifest.json").write_bytes(b"{}")
+    return folder
+
+
+@pytest.fixture
+def gateway(tmp_path, files):
+    server = IpfsServer(EmbeddedStore(tmp_path / "origin"))
+    server.scan = server.store.add(files)
+    yield server
+    server.stop()
+
+
+def register(chain, scan, root=None, size=None):
+    """Register the files as a model; returns its identifier."""
+    owner = chain.accounts[1]
+    verifier = chain.contracts.address("SignatureVerifier")
+    version = {
+        "digest": scan.cid.data[4:],
+        "possessionRoot": root or scan.tree.root,
+        "integerRoot": bytes(32),
+        "manifestHash": bytes(32),
+        "sizeBytes": size or scan.size_bytes,
+        "format": b"onnx".ljust(16, b"\0"),
+    }
+    terms = {"receiver": owner, "price": 1, "royaltyBps": 0, "token": NATIVE}
+    policy = chain.read("ModelRegistry", "policyIdOf", verifier, NATIVE, NATIVE)
+    chain.send("ModelRegistry", "register", "files", version, terms, policy, sender=owner)
+    return chain.read("ModelRegistry", "modelIdOf", owner, version["digest"])
+
+
+def open_deal(chain, model_id, size, rate=RATE, copies=2):
+    """Open a deal; returns its number."""
+    pay = chain.read(CONTRACT, "payOf", rate, size, PERIOD * BLOCK_S)
+    terms = {
+        "rate": rate,
+        "bond": pay * 12,
+        "period": PERIOD * BLOCK_S,
+        "window": WINDOW * BLOCK_S,
+        "challenges": 12,
+        "samples": 8,
+        "copies": copies,
+        "joinUntil": int(chain("eth_getBlockByNumber", "latest", False)["timestamp"], 16) + 10**6,
+    }
+    funder = chain.accounts[8]
+    value = pay * 12 * copies
+    chain.send(CONTRACT, "openDeal", model_id, 1, terms, sender=funder, value=value)
+    return chain.read(CONTRACT, "lastDealId")
+
+
+@pytest.fixture
+def deal(chain, gateway):
+    return open_deal(chain, register(chain, gateway.scan), gateway.scan.size_bytes)
+
+
+class Pinner:
+    """A key with money, a store and a manager."""
+
+    def __init__(self, chain, folder):
+        account = Account.create()
+        chain("anvil_setBalance", account.address, hex(100 * ETHER))
+        self.chain, self.folder, self.key = chain, folder, account.key.to_0x_hex()
+        self.address, self.signer = account.address, KeySigner(account)
+        self.restart()
+
+    def restart(self):
+        self.store = EmbeddedStore(self.folder)
+        self.manager = PinningManager(self.chain.contracts, self.signer, self.store)
+
+    def take(self, deal, gateway):
+        async def run():
+            async with Gateway(gateway.url) as peer:
+                service = StorageService(self.store, [peer])
+                return await self.manager.take(deal, service.pin)
+
+        return asyncio.run(run())
+
+    def place(self, deal):
+        return SimpleNamespace(**self.chain.read(CONTRACT, "place", deal, self.address))
+
+    def to_challenge(self, deal):
+        """Mine until the next challenge can be seen."""
+        self.chain.mine(max(self.place(deal).round + 1 - self.chain.head(), 1))
+
+    def past_window(self, deal):
+        self.chain.mine(self.place(deal).round + WINDOW + 2 - self.chain.head())
+
+
+@pytest.fixture
+def pinner(chain, tmp_path):
+    return Pinner(chain, tmp_path / "pinner")
+
+
+def test_offered__names_the_most_profitable_first(chain, gateway, deal, pinner):
+    model_id = chain.read(
+        "ModelRegistry", "modelIdOf", chain.accounts[1], gateway.scan.cid.data[4:]
+    )
+    better = open_deal(chain, model_id, gateway.scan.size_bytes, rate=2 * RATE, copies=1)
+
+    offered = pinner.manager.offered()
+
+    assert [(offer.deal_id, offer.places_left) for offer in offered] == [(better, 1), (deal, 2)]
+    assert offered[1].cid == gateway.scan.cid
+    assert 0 < offered[1].profit_wei < 12 * offered[1].pay_wei
+    pinner.take(better, gateway)
+    assert [offer.deal_id for offer in pinner.manager.offered()] == [deal]
+
+
+def test_answer_gas__is_a_little_above_what_was_measured():
+    assert 91_440 <= answer_gas(1, 1 << 30) <= 95_000
+    assert 569_610 <= answer_gas(8, 1 << 30) <= 600_000
+
+
+@pytest.mark.parametrize("wrong", ["root", "size"])
+def test_take__when_the_version_cannot_be_proved__refuses(chain, gateway, pinner, wrong):
+    scan = gateway.scan
+    lie = {"root": b"\x01" * 32} if wrong == "root" else {"size": scan.size_bytes + 1}
+    model_id = register(chain, scan, **lie)
+    deal = open_deal(chain, model_id, scan.size_bytes + (wrong == "size"))
+
+    with pytest.raises(BadArtifact, match="do not join it"):
+        pinner.take(deal, gateway)
+
+    assert pinner.place(deal).round == 0
+    assert pinner.store.pins.all() == []
+
+
+def test_tick__answers_once_and_after_a_restart(chain, gateway, deal, pinner):
+    pinner.take(deal, gateway)
+    assert pinner.manager.tick() == 0
+    for proved in (1, 2):
+        pinner.to_challenge(deal)
+        pinner.restart()
+        assert pinner.manager.tick() == 1
+        assert pinner.manager.tick() == 0
+        assert (pinner.place(deal).proved, pinner.place(deal).missed) == (proved, 0)
+
+
+def test_tick__to_the_end_is_paid_in_full(chain, gateway, deal, pinner):
+    pinner.take(deal, gateway)
+    pay = chain.read(CONTRACT, "deal", deal)["pay"]
+    for _ in range(12):
+        pinner.to_challenge(deal)
+        assert pinner.manager.tick() == 1
+    (held,) = pinner.manager.held()
+    assert (held.proved, held.missed, held.ended, held.settled) == (12, 0, True, False)
+
+    assert (pinner.manager.tick(), pinner.manager.tick()) == (1, 0)
+
+    assert chain.read("Vault", "free", pinner.address, NATIVE) == held.owed_wei == 24 * pay
+    (after,) = pinner.manager.held()
+    assert (after.owed_wei, after.earned_wei, after.settled) == (0, 12 * pay, True)
+
+
+def test_tick__without_the_data_misses_and_loses_the_bond(chain, gateway, deal, pinner):
+    pinner.take(deal, gateway)
+    shutil.rmtree(pinner.folder / "blocks")
+    pinner.restart()
+    for missed in (1, 2, 3):
+        pinner.to_challenge(deal)
+        assert pinner.manager.tick() == 0
+        pinner.past_window(deal)
+        assert pinner.manager.tick() == 1
+        assert pinner.place(deal).missed == missed
+
+    assert pinner.manager.tick() == 1
+
+    assert pinner.place(deal).settled
+    assert chain.read("Vault", "free", pinner.address, NATIVE) == 0
+
+
+def test_command_line__goes_the_way_of_a_deal(chain, gateway, tmp_path, monkeypatch, capsys, files):
+    pinner = Pinner(chain, tmp_path / "unused")
+    monkeypatch.setenv("LATTICE_KEY", pinner.key)
+
+    def lattice(*words, home=("--home", str(tmp_path / "home"))):
+        with pytest.raises(SystemExit) as end:
+            sys.exit(main([*map(str, words), *home]))
+        shown = capsys.readouterr()
+        assert not end.value.code, shown.err
+        return shown.out
+
+    lattice("init", "--rpc", chain.url, "--deployment", chain.record, "--key-env", "LATTICE_KEY")
+    added = json.loads(lattice("pin", "add", files, "--json"))
+    assert added["cid"] == str(gateway.scan.cid)
+    assert added["possession_root"] == "0x" + gateway.scan.tree.root.hex()
+    lattice("pin", "rm", added["cid"])
+    model_id = register(chain, gateway.scan)
+    terms = ("--rate", "100ether", "--period-s", 480, "--window-s", 180, "--copies", 1)
+    opened = json.loads(lattice("pin", "fund", "0x" + model_id.hex(), *terms, "--json"))
+    deal = opened["deal"]
+    assert [row["deal_id"] for row in json.loads(lattice("pin", "deals", "--json"))] == [deal]
+    lattice("pin", "join", deal, "--from", gateway.url)
+    pinner.to_challenge(deal)
+    pinner.store = EmbeddedStore(tmp_path / "home/store")
+    PinningManager(chain.contracts, pinner.signer, pinner.store).tick()
+    (status,) = json.loads(lattice("pin", "status", "--json"))
+    assert (status["deal_id"], status["proved"], status["missed"]) == (deal, 1, 0)
+    lattice("pin", "claim", deal)
+    stats = json.loads(lattice("pin", "stats", "--json"))
+    assert stats["earned_wei"] == status["owed_wei"] > 0
+    assert (stats["places"], stats["challenges_proved"], stats["pins"]) == (1, 1, 1)
+    words = ("pin", "check", added["cid"], "--at", gateway.url, "--json")
+    checked = json.loads(lattice(*words, home=()))
+    assert (checked["asked"], checked["held"]) == (20, 20)
+
+
+def audited(server, cid, samples=60):
+    async def run():
+        async with Gateway(server.url) as peer:
+            return await audit(peer, cid, samples)
+
+    return asyncio.run(run())
+
+
+def test_audit__of_a_peer_that_lacks_leaves_finds_that_out(tmp_path):
+    server = IpfsServer(EmbeddedStore(tmp_path / "theirs"))
+    (tmp_path / "file").write_bytes(bytes(3 << 20) + b"x" * (3 << 20))
+    scan = server.store.add(tmp_path / "file")
+    whole = audited(server, scan.cid)
+    server.change = lambda cid, block: block[:-1] + b"?" if block[-1:] == b"x" else block
+    lying = audited(server, scan.cid)
+    server.stop()
+
+    assert (whole.held, whole.reasons) == (60, ())
+    assert 0 < lying.held < 60
+    assert "other bytes" in lying.reasons[0]
