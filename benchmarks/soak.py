@@ -39,7 +39,7 @@ from offchain_worker.storage.store import EmbeddedStore  # noqa: E402
 BLOCK_S = 0.5
 WINDOW_S = 3600
 KEPT_RUNS = 5
-HEAL_TIMEOUT_S = 600.0
+HEAL_TIMEOUT_S = 1200.0
 MOST_REORG = 3
 CONFIRMATIONS = MOST_REORG + 1
 
@@ -92,6 +92,11 @@ class Worker:
         if self.started_at is not None and self.ready():
             self.recovery_s.append(time.monotonic() - self.started_at)
             self.started_at = None
+
+    @property
+    def danger(self) -> float:
+        """How likely it is killed within a block: seldom before it is ready, or it would never be."""
+        return 0.06 if self.started_at is None else 0.01
 
     def ready(self) -> bool:
         try:
@@ -151,7 +156,7 @@ class Soak:
             worker.look()
             if worker.process.poll() is not None and now > worker.restart_at:
                 worker.start()
-            elif worker.process.poll() is None and self.dice.random() < 0.06:
+            elif worker.process.poll() is None and self.dice.random() < worker.danger:
                 worker.kill()
                 self.done["kills"] += 1
                 worker.restart_at = now + self.dice.uniform(0, 2)
@@ -211,7 +216,7 @@ class Soak:
             jobs = {job for job in jobs if self.market.state(job) not in FINAL}
             if len(jobs) < before:
                 quiet_at, before = time.monotonic(), len(jobs)
-            if not jumped and time.monotonic() - quiet_at > 20:
+            if not jumped and time.monotonic() - quiet_at > 60:
                 self.answered_within_s = quiet_at - healed_at
                 self.chain("evm_increaseTime", WINDOW_S + 60)
                 jumped, quiet_at = True, time.monotonic()

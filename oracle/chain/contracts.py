@@ -171,8 +171,8 @@ class Contracts:
             self._functions[name, function] = entries[0], _selector(entries[0])
         return self._functions[name, function]
 
-    def read(self, name: str, function: str, *arguments: Any) -> Any:
-        """Call a view function at the latest block. A struct comes back as a map by member name.
+    def read(self, name: str, function: str, *arguments: Any, block: int | None = None) -> Any:
+        """Call a view function at a block, by default the latest. A struct comes back as a map by member name.
 
         Raises:
             Reverted: the contract refused. RpcError: the chain could not be asked.
@@ -180,7 +180,7 @@ class Contracts:
         self._function(name, function)
         bound = self.handle(name).get_function_by_name(function)(*arguments)
         try:
-            value = bound.call()
+            value = bound.call(block_identifier="latest" if block is None else block)
         except RawRevert as error:
             raise self.decode(error) from None
         except BadFunctionCallOutput:

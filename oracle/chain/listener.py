@@ -259,11 +259,11 @@ class Listener:
         if incomplete:
             self._tracker.refresh(incomplete)
 
-    def _past_of(self, job_id: int) -> list[RouterEvent]:
-        """Every event of one job."""
+    def _past_of(self, job_id: int, first: int | None = None) -> list[RouterEvent]:
+        """Every event of one job, from a block on."""
         topics: Topics = [self._reader.topics, f"0x{job_id:064x}"]
         head = self._rpc.head()
-        ranges = self._logs(topics, self._first, int(head["number"], 16))
+        ranges = self._logs(topics, first or self._first, int(head["number"], 16))
         return [self._reader.read(log) for _, logs in ranges for log in logs]
 
     def _rescan(self, head: Head) -> None:
@@ -281,13 +281,19 @@ class Listener:
                 _log.warning(line("missed events", jobs=missed, found_by="second reading"))
 
     def _reconcile(self) -> None:
-        """Ask the contract for the state of each open job, and read the events of those that differ."""
+        """Ask the contract for the state of each open job, and read the events of those that differ.
+
+        Asked is for the cursor's block: what happened later is not missed, but still to be read.
+        """
+        block = self._cursor()[0]
         for job in self._store.open_on_chain():
-            state = _STATUS[self._contracts.read("InferenceRouter", "stateOf", job.job_id)]
+            state = _STATUS[
+                self._contracts.read("InferenceRouter", "stateOf", job.job_id, block=block)
+            ]
             if state != job.status:
                 self.missed_events += 1
                 _log.warning(line("missed events", job=job.job_id, stored=job.status, chain=state))
-                self._store.add_events(self._past_of(job.job_id))
+                self._store.add_events(self._past_of(job.job_id, job.block_number))
                 self._refresh([job.job_id])
 
 

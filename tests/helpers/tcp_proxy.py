@@ -2,7 +2,6 @@
 
 import contextlib
 import socket
-import struct
 import threading
 import time
 
@@ -33,12 +32,14 @@ class TcpProxy:
         self.cut()
 
     def cut(self) -> None:
-        """Reset every connection."""
+        """End every connection."""
         lines, self._open = self._open, []
         for line in lines:
             with contextlib.suppress(OSError):
-                line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                line.close()
+                line.shutdown(
+                    socket.SHUT_RDWR
+                )  # wakes the thread that reads; to close alone does not
+            line.close()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
