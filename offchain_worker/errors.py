@@ -21,6 +21,7 @@ WorkerError
 ├── ProofUnknown                  refuse  the job asks for a proof that this worker cannot make
 ├── BadSigner                     stop    the injected signer gave no signature that the contract takes
 ├── ToolNotInstalled              stop    an optional package for preparing models is missing
+├── HubRefused                    stop    the hub does not give the model: gated, missing, unsafe files
 ├── ConversionFailed              stop    a model cannot be converted to the format that was asked for
 └── CheckFailed                   stop    a converted model does not compute what the original computes
 
@@ -30,7 +31,7 @@ An OSError (disk full, no permission) is not translated: treat it as "stop".
 
 from collections.abc import Collection
 from difflib import get_close_matches
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 Action = Literal["refuse", "retry", "stop"]
 
@@ -145,12 +146,19 @@ class ToolNotInstalled(WorkerError):
     """An optional package that prepares models is not installed."""
 
 
+class HubRefused(WorkerError):
+    """The hub does not give a model, or what it has is nothing that we take."""
+
+
 class ConversionFailed(WorkerError):
     """A converter gave up on a model."""
 
 
 class CheckFailed(WorkerError):
     """A converted model was compared with its original, and they differ by more than the limit."""
+
+    report: Any = None
+    """The figures, a `pipeline.check.Report`, where there are any."""
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:

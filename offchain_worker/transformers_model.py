@@ -82,10 +82,10 @@ def from_folder(folder: Path, *, sequence: int = 128, samples: int = 16_000) -> 
         BadModel: It is none, wants code of its own, or its weights are not those that its configuration asks for.
     """
     architecture, config = _read_config(folder)
-    weights = folder / WEIGHTS
-    if not weights.is_file():
+    weights = sorted(folder.glob("model*.safetensors"))
+    if not weights:
         raise BadModel(
-            f"expected weights in {WEIGHTS} (safetensors in one file, never pickle), which is missing"
+            f"expected weights in {WEIGHTS} or in several such files (never pickle), which are missing"
         )
     _check_size(architecture, config, weights)
     try:
@@ -159,7 +159,19 @@ def draw(spec: Input, rng: np.random.Generator, at: int) -> np.ndarray[Any, Any]
         mask = np.zeros(spec.shape, np.int32)
         mask[..., :kept] = 1
         return mask
+    if spec.kind == "image":
+        return _image(rng, spec.shape)
     return rng.standard_normal(spec.shape).astype(np.float32)
+
+
+def _image(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """Return a coloured image with large and small patches: of plain noise, all images have the same averages."""
+    image = np.zeros(shape)
+    for patches in (1, 4, 16):
+        coarse = rng.standard_normal((*shape[:2], patches, patches))
+        rows, columns = (np.arange(size) * patches // size for size in shape[2:])
+        image += coarse[:, :, rows][:, :, :, columns]
+    return image.astype(np.float32)
 
 
 def _inputs(model: Any, sequence: int, samples: int) -> list[Input]:
@@ -237,7 +249,7 @@ def _read_config(folder: Path) -> tuple[Any, Any]:
     return architecture, config
 
 
-def _check_size(architecture: Any, config: Any, weights: Path) -> None:
+def _check_size(architecture: Any, config: Any, weights: Sequence[Path]) -> None:
     """Refuse a configuration that asks for far more memory than its weights fill, before any is taken."""
     try:
         with torch.device("meta"):
@@ -247,10 +259,12 @@ def _check_size(architecture: Any, config: Any, weights: Path) -> None:
             f"expected a {CONFIG} that makes a {architecture.__name__}, got: {_line(error)}"
         ) from error
     asked = sum(parameter.numel() for parameter in model.parameters())
-    most = 2 * weights.stat().st_size  # weights have at least half a byte each
+    most = 2 * sum(
+        file.stat().st_size for file in weights
+    )  # weights have at least half a byte each
     if asked > most:
         raise BadModel(
-            f"expected a {CONFIG} that asks for at most {most} weights, as many as {WEIGHTS} could hold, got {asked}"
+            f"expected a {CONFIG} that asks for at most {most} weights, as its safetensors could hold, got {asked}"
         )
 
 

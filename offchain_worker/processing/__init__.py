@@ -15,6 +15,9 @@ from offchain_worker.processing.base import Postprocess, Preprocess
 KINDS = {
     "tensor": "offchain_worker.processing.tensor",
     "magika": "offchain_worker.processing.magika",
+    "text": "offchain_worker.processing.text",
+    "image": "offchain_worker.processing.image",
+    "labels": "offchain_worker.processing.labels",
 }
 
 
@@ -56,4 +59,9 @@ def _class(name: str, step: Step) -> Any:
         raise BadModel(
             f"expected a processing kind of {', '.join(sorted(KINDS))}, got {step.kind!r}{hint}"
         )
-    return getattr(import_module(KINDS[step.kind]), name)
+    module = import_module(KINDS[step.kind])
+    if not hasattr(module, name):
+        raise BadModel(
+            f"expected a processing kind with a {name}, got {step.kind!r}, which has none"
+        )
+    return getattr(module, name)

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import click
 from web3 import Web3
@@ -25,6 +26,7 @@ from oracle.cli.common import (
     show,
     shown_amount,
 )
+from oracle.cli.model_import import FORMATS, PRECISIONS, TOKENS_HELP, import_from_hub
 
 MOST_BYTES = 1 << 40
 
@@ -38,16 +40,44 @@ def model() -> None:
 
 @model.command("import")
 @home_option
-@click.argument("name", type=click.Choice(sorted(PACKAGED)))
-@click.option("--to", type=click.Path(path_type=Path), help="Also write the artifact folder here.")
-def import_model(home: Path, name: str, to: Path | None) -> None:
-    """Put a model that an installed package ships into the store of the home folder."""
+@click.argument("name")
+@click.option("--to", type=click.Path(path_type=Path), help="Also write the artifact folders here.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice([*FORMATS, "all"]),
+    default="onnx",
+    show_default=True,
+    help="Format to convert to.",
+)
+@click.option(
+    "--quantize",
+    type=click.Choice(sorted(PRECISIONS)),
+    default="none",
+    show_default=True,
+    help="Precision of the weights.",
+)
+@click.option("--revision", default="main", show_default=True, help="Commit, tag or branch.")
+@click.option("--tokens", type=click.IntRange(1), default=128, show_default=True, help=TOKENS_HELP)
+@click.option("--licence", help="SPDX identifier, where the hub has none.")
+@click.option("--accept-error", is_flag=True, help="Keep a model that differs too much.")
+@click.option("--yes", is_flag=True, help="Download without asking.")
+def import_model(home: Path, name: str, to: Path | None, **options: Any) -> None:
+    """Put a model into the store of the home folder.
+
+    NAME is a model of a hub, such as sentence-transformers/all-MiniLM-L6-v2, or a folder as a hub has it: it is
+    converted, and what comes out is compared with the original. Or it is one that an installed package ships: magika,
+    xor.
+    """
     store = _store(home)
-    cid = add_packaged(name, store)
-    if to is not None:
-        store.export(cid, to, MOST_BYTES)
-        say(f"wrote {to}")
-    say(f"{name} is in the store: {cid}")
+    if name in PACKAGED:
+        cid = add_packaged(name, store)
+        if to is not None:
+            store.export(cid, to, MOST_BYTES)
+            say(f"wrote {to}")
+        say(f"{name} is in the store: {cid}")
+        return
+    import_from_hub(name, store, to, **options)
 
 
 @model.command()

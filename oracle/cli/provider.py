@@ -6,11 +6,13 @@ import signal
 import sqlite3
 import time
 from collections import deque
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
+from offchain_worker.hardware import detect, usable
 from oracle import config, logs
 from oracle.chain.offers import Offer, find_offers
 from oracle.chain.transact import transact
@@ -117,6 +119,20 @@ def offer(
     offer_id = contracts.read("InferenceRouter", "offerOf", number, market_id)
     price = contracts.read("InferenceRouter", "offer", offer_id)["price"]
     show({"offer": offer_id, "price_wei": price, "tx": receipt.tx_hash}, as_json)
+
+
+@provider.command()
+@json_option
+def hardware(as_json: bool) -> None:
+    """Show this machine, and which backends can be used on it."""
+    found = detect()
+    values = {"backends": usable(), "identity": found.identity, **asdict(found)}
+    if as_json:
+        show(values, True)
+        return
+    backends = values.pop("backends")
+    show(values, False)
+    show_rows([{"backend": name, "here": state} for name, state in backends.items()], False, "none")
 
 
 @provider.command()

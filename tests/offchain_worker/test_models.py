@@ -3,6 +3,8 @@
 get
 ├── when the model does not load: it raises, and the next one still loads
 ├── when there are more than max_models: the one not used for longest is closed
+├── when they would take too much memory: as many of these are closed as needed
+├── when one alone would take too much memory: it raises ModelTooLarge before loading, and the others stay
 └── the second time, nothing is loaded
 close
 └── it closes all
@@ -14,7 +16,7 @@ import pytest
 
 from offchain_worker.artifacts import Artifacts
 from offchain_worker.backends.reference import Backend
-from offchain_worker.errors import BackendNotSupported, BadModel
+from offchain_worker.errors import BackendNotSupported, BadModel, ModelTooLarge
 from offchain_worker.models import Models
 
 
@@ -70,6 +72,35 @@ def test_get__when_there_are_too_many__closes_the_one_not_used_for_longest(artif
 
     assert closed == [two.backend]
     assert models.get(cids[0]) is one
+
+
+def test_get__when_memory_is_short__closes_those_not_used_for_longest(artifacts, cids, closed):
+    one = Models(artifacts, None, 9)
+    needed = one.get(cids[0]).memory_bytes
+    models = Models(artifacts, None, 9, 2 * needed)
+    first, second = models.get(cids[0]), models.get(cids[1])
+    models.get(cids[0])
+
+    models.get(cids[2])
+
+    assert closed == [second.backend]
+    assert models.get(cids[0]) is first
+
+
+def test_get__when_one_is_too_large_for_memory__refuses_it_and_keeps_the_others(
+    artifacts, cids, closed, store, xor_folder, tmp_path
+):
+    larger = tmp_path / "larger"
+    shutil.copytree(xor_folder, larger)
+    weights = larger / "xor.safetensors"
+    weights.write_bytes(weights.read_bytes() + bytes(1000))
+    models = Models(artifacts, None, 9, 3 * 900)
+    kept = models.get(cids[0])
+
+    with pytest.raises(ModelTooLarge, match=r"at most 2700 bytes of memory, got .* about 3"):
+        models.get(str(store.add_folder(larger)))
+    assert closed == []
+    assert models.get(cids[0]) is kept
 
 
 def test_get__the_second_time__loads_nothing(artifacts, xor_cid):

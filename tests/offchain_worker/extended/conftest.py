@@ -14,3 +14,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20_261_122)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Keep PyTorch to one thread: on a busy machine its threads wait for each other."""
+    import torch
+
+    torch.set_num_threads(1)

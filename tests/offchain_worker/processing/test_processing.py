@@ -43,7 +43,7 @@ def test_open__opens_each_kind(xor_folder, magika_folder):
         opened.add(open_preprocess(folder, manifest).__class__.__module__)
         opened.add(open_postprocess(folder, manifest).__class__.__module__)
 
-    assert opened == set(KINDS.values())
+    assert opened == {KINDS["tensor"], KINDS["magika"]}  # the others have files of their own
 
 
 def test_tensor__when_value_is_no_tensor__raises_bad_input(xor_folder):

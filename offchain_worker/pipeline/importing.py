@@ -1,0 +1,166 @@
+"""From a model folder of the hub to checked artifact folders: convert, quantise, check, package."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from offchain_worker import safe_json
+from offchain_worker.backends.base import Arrays
+from offchain_worker.errors import CheckFailed
+from offchain_worker.manifest import Manifest, Step
+from offchain_worker.pipeline import check
+from offchain_worker.pipeline.package import About, write_manifest, write_package
+from offchain_worker.processing import open_preprocess
+from offchain_worker.processing.base import Known, Tensors
+from offchain_worker.transformers_model import Original, from_folder
+
+TOKENIZER, PREPROCESSOR = "tokenizer.json", "preprocessor_config.json"
+
+Progress = Callable[[str], None]
+
+SENTENCES = (
+    "The contract pays the provider when the proof is right.",
+    "A cat sleeps on the warm roof of the old house, as it does every afternoon.",
+    "Interest rates rose by a quarter of a point in June, and bond prices fell.",
+    "How do I bake bread without yeast?",
+    "import numpy as np; print(np.zeros(3))",
+    "Le petit prince vit sur une planète à peine plus grande que lui.",
+)
+"""What models of text are checked on: other subjects, lengths, languages."""
+
+_TASKS = {
+    "ForSequenceClassification": "text-classification",
+    "ForTokenClassification": "token-classification",
+    "ForCausalLM": "token-generation",
+    "LMHeadModel": "token-generation",
+    "ForImageClassification": "image-classification",
+    "ForObjectDetection": "object-detection",
+    "ForSemanticSegmentation": "image-segmentation",
+    "ForCTC": "speech-recognition",
+    "WhisperEncoder": "speech-encoding",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """An artifact folder that passed its check, or whose error was accepted."""
+
+    folder: Path
+    manifest: Manifest
+    report: check.Report
+
+
+def import_folder(
+    source: Path,
+    to: Path,
+    formats: Sequence[str],
+    precision: str,
+    *,
+    name: str,
+    origin: str,
+    licence: str,
+    sequence: int = 128,
+    accept_error: bool = False,
+    progress: Progress = lambda step: None,
+) -> list[Imported]:
+    """Convert the model in `source` to each of `formats`, and check each.
+
+    Args:
+        source: Folder with config.json and model.safetensors, and what goes with them.
+        to: Folder for the artifact folders, made if there is none; each is named FORMAT-PRECISION and replaced.
+        formats: Of `package.FORMATS`.
+        precision: Of `package.PRECISIONS`.
+        name: Name of the model in the manifests.
+        origin: Where it comes from, for people.
+        licence: SPDX identifier.
+        sequence: Tokens of a text, where the format fixes them.
+        accept_error: Keep a model that fails its check by its figures; the manifest says so.
+        progress: Told what begins.
+
+    Raises:
+        BadModel: `source` is no model that we can open.
+        ConversionFailed, CheckFailed: As `write_package` and `check.check`. A folder that failed is removed.
+    """
+    progress("opening the original")
+    original = from_folder(source, sequence=sequence)
+    about = describe(original, source, name, origin, licence)
+    to.mkdir(parents=True, exist_ok=True)
+    done = []
+    for format in formats:
+        folder = to / f"{format}-{precision}"
+        if folder.exists():
+            shutil.rmtree(folder)
+        try:
+            progress(f"converting to {format}, {precision}")
+            manifest = write_package(original, source, folder, format, precision, about)
+            progress(f"checking {format} against the original")
+            report, accepted = _check(original, folder, manifest, accept_error)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        manifest = replace(manifest, check=report.to_manifest(accepted))
+        write_manifest(folder, manifest)
+        done.append(Imported(folder, manifest, report))
+    return done
+
+
+def describe(original: Original, source: Path, name: str, origin: str, licence: str) -> About:
+    """Find out how inputs are prepared and answers are read, from the files that come with a model."""
+    kinds = {spec.kind for spec in original.inputs}
+    architecture = type(original.model).__name__
+    config = original.model.config
+    task = next((task for end, task in _TASKS.items() if architecture.endswith(end)), "embedding")
+    files: dict[str, bytes] = {}
+    before, after = Step("tensor"), Step("tensor")
+    if "tokens" in kinds and (source / TOKENIZER).is_file():
+        files[TOKENIZER] = (source / TOKENIZER).read_bytes()
+        longest = getattr(config, "max_position_embeddings", None) or 1 << 16
+        before = Step("text", {"tokenizer": TOKENIZER, "tokens": min(int(longest), 1 << 16)})
+    if kinds == {"image"} and (source / PREPROCESSOR).is_file():
+        before = _image_step(source / PREPROCESSOR) or before
+    labels = getattr(config, "id2label", None)
+    if task.endswith("-classification") and task != "token-classification" and labels:
+        after = Step("labels", {"labels": [str(labels[at]) for at in sorted(labels)]})
+    return About(name, task, origin, licence, before, after, files)
+
+
+def _image_step(file: Path) -> Step | None:
+    """Return how to prepare images, or None when the model wants something else than scaling and shifting."""
+    try:
+        plain: Any = safe_json.loads(file.read_bytes())
+    except ValueError:
+        return None
+    mean, std = plain.get("image_mean"), plain.get("image_std")
+    if not mean or not std or not plain.get("do_normalize", True):
+        return None
+    return Step("image", {"mean": mean, "std": std})
+
+
+def _inputs(original: Original, folder: Path, manifest: Manifest) -> list[Arrays]:
+    """Return what to check on: sentences where the model has a tokenizer, else random numbers.
+
+    Sentences are padded to one length, as the outputs have to be comparable with each other.
+    """
+    if manifest.preprocess.kind != "text":
+        return check.random_inputs(original)
+    fixed = replace(manifest, inputs=tuple(spec.spec for spec in original.inputs))
+    prepare = open_preprocess(folder, fixed)
+    return [_tensors(prepare({"text": text})) for text in SENTENCES]
+
+
+def _tensors(prepared: Tensors | Known) -> Arrays:
+    return prepared.arrays if isinstance(prepared, Tensors) else {}
+
+
+def _check(
+    original: Original, folder: Path, manifest: Manifest, accept_error: bool
+) -> tuple[check.Report, bool]:
+    try:
+        inputs = _inputs(original, folder, manifest)
+        return check.check(original, folder, manifest, inputs), False
+    except CheckFailed as error:
+        if accept_error and error.report is not None:
+            return error.report, True
+        raise

@@ -1,0 +1,46 @@
+"""The zoo in ONNX and MLX: a third of the families in ONNX, and all that mlx-lm has in MLX.
+
+(test_check.py has every family in Core ML; benchmarks/bench_zoo.py all of them in everything.)
+"""
+
+import pytest
+
+from offchain_worker.pipeline import check
+from offchain_worker.pipeline.families import FAMILIES
+from offchain_worker.pipeline.package import About, write_package
+from offchain_worker.pipeline.random_model import save
+from offchain_worker.transformers_model import from_folder
+
+pytestmark = pytest.mark.extended
+
+ABOUT = About("small", "test", "tests", "Apache-2.0")
+THIRD = list(FAMILIES)[::3]
+IN_MLX = [name for name, family in FAMILIES.items() if family.mlx]
+
+
+def report_of(name, format, precision, folder):
+    family = FAMILIES[name]
+    save(family, folder / "source")
+    original = from_folder(folder / "source", sequence=family.sequence, samples=family.samples)
+    manifest = write_package(
+        original, folder / "source", folder / "model", format, precision, ABOUT
+    )
+    return check.check(original, folder / "model", manifest)
+
+
+@pytest.mark.parametrize("name", THIRD)
+def test_onnx__computes_what_the_original_computes(name, tmp_path):
+    assert report_of(name, "onnx", "float32", tmp_path).max_abs <= 1e-3
+
+
+@pytest.mark.parametrize("name", IN_MLX)
+def test_mlx__computes_what_the_original_computes(name, tmp_path):
+    assert report_of(name, "mlx", "float32", tmp_path).max_abs <= 1e-3
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+@pytest.mark.parametrize("format", ["onnx", "coreml", "mlx"])
+def test_smaller_weights__stay_within_their_limit(format, precision, tmp_path):
+    report = report_of("llama", format, precision, tmp_path)
+
+    assert report.cosine >= check.LIMITS[precision].cosine
