@@ -1,8 +1,8 @@
 """Gas of what users pay for, as receipts of whole transactions on anvil, written to benchmarks/results/gas.json.
 
-Steady state: every account, offer and market has been used before, so that no slot is written for the first time but
-the one of the new job. Inputs and outputs are hash-like bytes (no zeros). Which two offers a request draws changes its
-gas by a few hundred, so every figure is the median of several runs, and the extremes stand beside it.
+Steady state: every account, offer and market has been used before, and the ring of job cells has gone round once, as
+it has after 16,384 jobs. Inputs and outputs are hash-like bytes (no zeros). Which two offers a request draws changes
+its gas by a few hundred, so every figure is the median of several runs, and the extremes stand beside it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from eth_utils import keccak, to_checksum_address
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests" / "helpers")]
 
+from gas_of_modules import measure_modules  # noqa: E402
 from pinning import BigPinning  # noqa: E402
 from system import (  # noqa: E402 -- the path has to be set first
     ETHER,
@@ -40,15 +41,17 @@ from system import (  # noqa: E402 -- the path has to be set first
 from scripts._support.build import drop_stale_build  # noqa: E402
 
 RUNS = 9
-CROWDS = (1, 16, 1_000)
+CROWDS = (1, 16, 1_000, 10_000)
 """How many providers with one ticket each the market has; figures without a suffix are with 16."""
 PER_TRANSACTION = 40
+RING = 2**14
+JOBS_PER_TRANSACTION = 128
 
 
 def dense(length: int, seed: int) -> bytes:
     """Bytes without a zero among them, as a hash or a compressed file would have."""
     data = b"".join(
-        keccak(bytes([seed]) + index.to_bytes(4, "big")) for index in range(length // 32 + 1)
+        keccak(seed.to_bytes(4) + index.to_bytes(4, "big")) for index in range(length // 32 + 1)
     )
     return bytes(byte or 1 for byte in data[:length])
 
@@ -70,11 +73,46 @@ class Bench:
         self.consumer.allow(s.router, s.vault, sender=requester)
         self.actions: dict[str, dict[str, int]] = {}
 
+    def send(self, call: Any, *arguments: Any, value: int = 0) -> Any:
+        """Send a call from the deployer without Ape's reading of traces and events; returns web3's receipt."""
+        web3 = ape.networks.active_provider.web3
+        tx = {
+            "from": self.system.deployer.address,
+            "to": call.contract.address,
+            "data": call.encode_input(*arguments),
+            "value": value,
+            "gas": 25_000_000,
+        }
+        receipt = web3.eth.wait_for_transaction_receipt(web3.eth.send_transaction(tx))
+        assert receipt["status"] == 1, f"{call} reverted"
+        return receipt
+
+    def go_round(self) -> None:
+        """Let the ring of job cells go round once: ask and refund as many jobs as it has places."""
+        s, owner = self.system, ape.accounts.test_accounts[8]
+        cycler = owner.deploy(ape.project.MockCycler)
+        cycler.fund(s.vault, s.router, value=20 * ETHER, sender=owner)
+        digest = keccak(b"a model of its own, so that the crowd's market is left alone")
+        model_id = s.register_model(s.model_owner, digest)
+        market = s.market_of(model_id)
+        provider = s.provider(owner, owner, owner)
+        offer = s.open_offer(provider, market, capacity=JOBS_PER_TRANSACTION)
+        for first in range(1, RING + 1, JOBS_PER_TRANSACTION):
+            asked = s.asking(market=market, offerId=offer)
+            receipt = self.send(cycler.ask, s.router, asked, JOBS_PER_TRANSACTION)
+            log = next(log for log in receipt["logs"] if log["address"] == s.router.address)
+            (event,) = ape.networks.ethereum.decode_logs([log], s.router.InferenceRequested.abi)
+            job = plain(event.job)
+            ape.chain.pending_timestamp = job["deadline"] + 1
+            self.send(cycler.refund, s.router, first, JOBS_PER_TRANSACTION, job)
+        assert s.router.lastJobId() == RING
+
     def grow(self, size: int) -> None:
         """Let providers join until there are `size`."""
         while self.size < size:
             count = min(PER_TRANSACTION, size - self.size)
-            self.crowd.join(
+            self.send(
+                self.crowd.join,
                 self.system.staking,
                 self.system.router,
                 self.system.market,
@@ -82,13 +120,26 @@ class Bench:
                 self.operator,
                 count,
                 value=count * STAKE,
-                sender=self.system.deployer,
             )
             self.size += count
 
-    def measure(self, name: str, action: Callable[[int], Any]) -> None:
-        """Run `action` (which returns a receipt) once to warm up and RUNS times for the figures."""
-        gas = [action(run).gas_used for run in range(RUNS + 1)][1:]
+    def send_value(self, to: str, value: int) -> None:
+        """Send native money outside the Vault, for an account's own gas."""
+        web3 = ape.networks.active_provider.web3
+        tx = {"from": self.system.deployer.address, "to": to, "value": value}
+        web3.eth.wait_for_transaction_receipt(web3.eth.send_transaction(tx))
+
+    def measure(
+        self, name: str, action: Callable[[int], Any], each: int = 1, runs: int = RUNS
+    ) -> None:
+        """Run `action` once to warm up and `runs` times for the figures.
+
+        It returns a receipt, or the gas of several together; the figures are that divided by `each`.
+        """
+        results = [action(run) for run in range(runs + 1)][1:]
+        gas = [
+            (result if isinstance(result, int) else result.gas_used) // each for result in results
+        ]
         self.actions[name] = {
             "gas": round(statistics.median(gas)),
             "min": min(gas),
@@ -101,8 +152,8 @@ class Bench:
     def asked(self, length: int = 32, run: int = 0) -> Asked:
         return self.system.request(input=dense(length, run))
 
-    def asked_by_contract(self, run: int) -> Asked:
-        asked = self.system.asking(input=dense(32, run), callbackGas=60_000)
+    def asked_by_contract(self, run: int, **changes: Any) -> Asked:
+        asked = self.system.asking(input=dense(32, run), callbackGas=60_000, **changes)
         receipt = self.consumer.ask(self.system.router, asked, sender=self.system.requester)
         (event,) = receipt.events.filter(self.system.router.InferenceRequested)
         return Asked(event.jobId, plain(event.job), receipt)
@@ -141,6 +192,7 @@ class Bench:
 def run(bench: Bench) -> None:
     """Measure everything, the crowd growing."""
     s = bench.system
+    bench.go_round()
     for size in CROWDS:
         bench.grow(size)
         for _ in range(
@@ -157,7 +209,6 @@ def run(bench: Bench) -> None:
             f"answer_callback{suffix}", lambda i: bench.answered(bench.asked_by_contract(i), i)
         )
         bench.measure(f"refund{suffix}", lambda i: bench.refunded(bench.asked(run=i)))
-    bench.measure("settle", settled(bench))
     bench.measure("claim", bench.claimed)
     bench.measure(
         "withdraw", lambda i: s.vault.withdraw(NATIVE, 10 + i, s.requester, sender=s.requester)
@@ -179,6 +230,7 @@ def run(bench: Bench) -> None:
             "max": max(gas),
         }
     pins(bench)
+    measure_modules(bench, dense)
     total = bench.actions["request_32"]["gas"] + bench.actions["answer_callback"]["gas"]
     bench.actions["lifecycle_callback"] = {"gas": total}
     print(f"{'lifecycle_callback':24} {total:>9,}")
@@ -199,31 +251,6 @@ def pins(bench: Bench) -> None:
             bench.measure("claim_reward", lambda _, n=first: pinning.claimed(n, pinner, funder))
 
 
-def settled(bench: Bench) -> Callable[[int], Any]:
-    """An action that settles a job whose resolution has upheld it."""
-    s, stranger = bench.system, bench.stranger
-    resolution = stranger.deploy(ape.project.MockResolution)
-    policy = (s.verifier.address, NATIVE, resolution.address)
-    s.registry.allowPolicy(s.model_id, s.policy_id(policy), True, sender=s.model_owner)
-    market = s.market_of(s.model_id, policy=policy)
-    owner = ape.accounts.test_accounts[6]
-    provider = s.provider(owner, bench.operator, owner)
-    s.open_offer(provider, market)
-
-    def action(run: int) -> Any:
-        asked, output = s.request(market=market), dense(32, run)
-        s.answer(
-            asked,
-            provider,
-            output=output,
-            proofs=[s.sign(asked, bench.operator, output), dense(32, run)],
-        )
-        resolution.decide(s.router, asked.id, 1, sender=stranger)
-        return s.router.settle(asked.id, asked.job, 1, output, sender=stranger)
-
-    return action
-
-
 def main() -> None:
     """Start anvil, measure, write the file."""
     drop_stale_build()
@@ -234,9 +261,11 @@ def main() -> None:
             "date": datetime.now(UTC).date().isoformat(),
             "chain": provider.web3.client_version,
             "evm": "prague",
-            "compiler": "solc 0.8.37, via-IR, 2,000 runs",
-            "policy": "signature (settle: signature and a resolution)",
-            "token": "native, from the requester's free balance in the Vault",
+            "compiler": "solc 0.8.37, via-IR, 500 runs",
+            "policy": "signature (settle, lifecycle_optimistic, batch_50: signature and a resolution)",
+            "token": "native, from the requester's balance in the Vault",
+            "occupancy": "the ring of 16,384 job cells has gone round once; all of its jobs are final",
+            "each": "signed_100_one, signed_50_distinct, batch_50, settle_50: whole transactions by items",
             "output_bytes": 32,
             "providers": "16, one ticket each, unless the name ends in another number",
             "runs": RUNS,

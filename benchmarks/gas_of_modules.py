@@ -1,0 +1,194 @@
+"""Gas of signed requests, batches, and jobs under a resolution. Part of bench_gas.py, which runs it.
+
+Each figure "each" is a whole transaction divided by its items; what many items share is in it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ape
+from eth_account import Account
+from eth_utils import keccak
+
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "tests" / "helpers")]
+
+from system import ETHER, NATIVE  # noqa: E402 -- the path has to be set first
+
+from offchain_worker import batch_tree  # noqa: E402
+
+if TYPE_CHECKING:
+    from bench_gas import Bench
+
+BATCH = 50
+SIGNED = 100
+UPHELD = 1
+BATCH_FIELDS = (
+    *("market", "offerId", "provider", "count"),
+    *("deadline", "requester", "price", "inputsRoot"),
+)
+
+
+def measure_modules(bench: Bench, dense: Callable[[int, int], bytes]) -> None:
+    """Measure all rows; `dense(length, seed)` gives inputs and outputs without zeros."""
+    bench.send(bench.system.vault.allowModule, bench.system.router, True)
+    SignedRows(bench, dense).measure()
+    ResolutionRows(bench, dense).measure()
+
+
+class SignedRows:
+    """Signed requests: one, many of one requester, many requesters."""
+
+    def __init__(self, bench: Bench, dense: Callable[[int, int], bytes]) -> None:
+        self.bench, self.system, self.dense = bench, bench.system, dense
+        operator = bench.operator
+        owner = ape.accounts.test_accounts[6]
+        self.provider = self.system.provider(owner, operator, owner)
+        self.offer = self.system.open_offer(self.provider)
+        self.keys = [Account.from_key(keccak(b"signer %d" % i)) for i in range(BATCH)]
+        self.nonces = [0] * BATCH
+        for key in self.keys:
+            self._prepare(key)
+
+    def _prepare(self, key: Any) -> None:
+        """Give an account delayed money and let it opt in: what it does once before it ever signs."""
+        chain, vault = ape.networks.active_provider, self.system.vault
+        self.bench.send(vault.deposit, key.address, NATIVE, 10 * ETHER, value=10 * ETHER)
+        self.bench.send_value(key.address, ETHER)
+        for call in (
+            vault.delay.encode_input(NATIVE, 9 * ETHER),
+            vault.allowModule.encode_input(self.system.signed, True),
+        ):
+            nonce = chain.web3.eth.get_transaction_count(key.address, "pending")
+            tx = {
+                "to": vault.address,
+                "data": call,
+                "gas": 200_000,
+                "gasPrice": 10**10,
+                "nonce": nonce,
+                "chainId": chain.chain_id,
+            }
+            chain.web3.eth.send_raw_transaction(key.sign_transaction(tx).raw_transaction)
+
+    def _answer(self, index: int) -> dict[str, Any]:
+        self.nonces[index] += 1
+        price = self.system.router.offer(self.offer).price
+        asked = {
+            "requester": self.keys[index].address,
+            "units": 1,
+            "charged": 1,
+            "deadline": ape.chain.pending_timestamp + 600,
+            "price": price,
+            "nonce": self.nonces[index],
+            "inputHash": keccak(b"%d %d" % (index, self.nonces[index])),
+            "output": self.dense(32, self.nonces[index]),
+            "signature": b"",
+        }
+        digest = self.system.signed.requestDigest(self.offer, asked)
+        asked["signature"] = bytes(self.keys[index].unsafe_sign_hash(digest).signature)
+        return asked
+
+    def _settle(self, indices: list[int]) -> Any:
+        answers = [self._answer(index) for index in indices]
+        return self.system.signed.settle(
+            self.system.market, self.offer, answers, sender=self.bench.operator
+        )
+
+    def measure(self) -> None:
+        """Three rows; every signer has settled once before."""
+        self._settle(list(range(BATCH)))
+        self.bench.measure("signed_1", lambda run: self._settle([0]), runs=5)
+        self.bench.measure(
+            f"signed_{SIGNED}_one", lambda run: self._settle([0] * SIGNED), each=SIGNED, runs=2
+        )
+        self.bench.measure(
+            f"signed_{BATCH}_distinct",
+            lambda run: self._settle(list(range(BATCH))),
+            each=BATCH,
+            runs=2,
+        )
+
+
+class ResolutionRows:
+    """Jobs and batches whose outcome a resolution decides."""
+
+    def __init__(self, bench: Bench, dense: Callable[[int, int], bytes]) -> None:
+        self.bench, self.system, self.dense = bench, bench.system, dense
+        s, stranger = self.system, bench.stranger
+        self.resolution = stranger.deploy(ape.project.MockResolution)
+        policy = (s.verifier.address, NATIVE, self.resolution.address)
+        s.registry.allowPolicy(s.model_id, s.policy_id(policy), True, sender=s.model_owner)
+        self.market = s.market_of(s.model_id, policy=policy)
+        owner = ape.accounts.test_accounts[6]
+        self.provider = s.provider(owner, bench.operator, owner)
+        self.offer = s.open_offer(self.provider, self.market)
+        s.vault.allowModule(s.batches, True, sender=s.requester)
+        self.settler = stranger.deploy(ape.project.MockSettler)
+
+    def _answered(self, run: int, callback: bool) -> tuple[Any, bytes, int]:
+        """Ask and answer one job; returns it, its output, and the gas of both transactions."""
+        s, output = self.system, self.dense(32, run)
+        asked = (
+            self.bench.asked_by_contract(run, market=self.market)
+            if callback
+            else s.request(market=self.market, input=self.dense(32, run + 50))
+        )
+        proofs = [s.sign(asked, self.bench.operator, output), self.dense(32, run)]
+        receipt = s.answer(asked, self.provider, output=output, proofs=proofs)
+        self.resolution.decide(s.router, asked.id, UPHELD, sender=self.bench.stranger)
+        return asked, output, asked.receipt.gas_used + receipt.gas_used
+
+    def _settled(self, run: int) -> Any:
+        asked, output, _ = self._answered(run, callback=False)
+        return self.system.router.settle(asked.id, asked.job, 1, output, sender=self.bench.stranger)
+
+    def _optimistic(self, run: int) -> int:
+        asked, output, gas = self._answered(run, callback=True)
+        receipt = self.system.router.settle(
+            asked.id, asked.job, 1, output, sender=self.bench.stranger
+        )
+        return gas + int(receipt.gas_used)
+
+    def _settled_many(self, run: int) -> Any:
+        jobs = [self._answered(run * BATCH + i, callback=False) for i in range(BATCH)]
+        return self.settler.settleMany(
+            self.system.router,
+            [asked.id for asked, _, _ in jobs],
+            [asked.job for asked, _, _ in jobs],
+            [output for _, output, _ in jobs],
+            sender=self.bench.stranger,
+        )
+
+    def _batch(self, run: int) -> int:
+        """Gas of a batch's three transactions."""
+        s, stranger = self.system, self.bench.stranger
+        inputs = [self.dense(32, run * BATCH + i) for i in range(BATCH)]
+        outputs = [self.dense(32, run * BATCH + i + 7_000) for i in range(BATCH)]
+        deadline = ape.chain.pending_timestamp + 600
+        first = s.batches.request(
+            self.market, self.offer, deadline, 100 * ETHER, inputs, sender=s.requester
+        )
+        (event,) = first.events.filter(s.batches.BatchRequested)
+        batch, root = dict(zip(BATCH_FIELDS, event.batch, strict=True)), batch_tree.root(outputs)
+        digest = s.batches.answerDigest(event.batchId, batch, root)
+        signature = Account.unsafe_sign_hash(digest, self.bench.operator.private_key).signature
+        second = s.batches.answer(
+            event.batchId,
+            batch,
+            outputs,
+            [bytes(signature), self.dense(32, run)],
+            sender=self.bench.operator,
+        )
+        self.resolution.decide(s.batches, event.batchId, UPHELD, sender=stranger)
+        third = s.batches.settle(event.batchId, batch, root, sender=stranger)
+        return int(first.gas_used + second.gas_used + third.gas_used)
+
+    def measure(self) -> None:
+        """Settle alone and by fifty, the whole optimistic life of a job, a batch of fifty."""
+        self.bench.measure("settle", self._settled, runs=5)
+        self.bench.measure("lifecycle_optimistic", self._optimistic, runs=5)
+        self.bench.measure(f"settle_{BATCH}", self._settled_many, each=BATCH, runs=2)
+        self.bench.measure(f"batch_{BATCH}", self._batch, each=BATCH, runs=3)
