@@ -1,7 +1,7 @@
 """Converts every family of the zoo to every format, compares each with its original, and writes results/zoo.json.
 
-`python benchmarks/bench_zoo.py [FAMILY ...]`: without names, all of them, and the file is written. Exit code 1 when a
-conversion fails. Takes about ten minutes.
+`python benchmarks/bench_zoo.py [FAMILY ...]`: without names, all of them, which takes about ten minutes; with names,
+their lines in the file are replaced. Exit code 1 when a conversion fails.
 """
 
 import datetime
@@ -72,7 +72,8 @@ def as_text(report: dict[str, Any]) -> str:
 def main(names: list[str]) -> int:
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
-    results: dict[str, dict[str, Any]] = {}
+    before = json.loads(RESULTS.read_text())["families"] if names else {}
+    results: dict[str, dict[str, Any]] = {name: before[name] for name in FAMILIES if name in before}
     for name in names or FAMILIES:
         family = FAMILIES[name]
         with tempfile.TemporaryDirectory() as source:
@@ -88,22 +89,21 @@ def main(names: list[str]) -> int:
         for format in ("coreml", "onnx", "mlx")
     }
     print(passed)
-    if not names:
-        report = {
-            "date": datetime.date.today().isoformat(),
-            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-            "versions": {
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "transformers": transformers.__version__,
-                "coremltools": coremltools.__version__,
-                "onnx": onnx.__version__,
-                "mlx": mlx.core.__version__,
-            },
-            "passed": passed,
-            "families": results,
-        }
-        RESULTS.write_text(as_text(report))
+    report = {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "coremltools": coremltools.__version__,
+            "onnx": onnx.__version__,
+            "mlx": mlx.core.__version__,
+        },
+        "passed": passed,
+        "families": results,
+    }
+    RESULTS.write_text(as_text(report))
     return int(any(not found["ok"] for row in results.values() for found in row.values()))
 
 

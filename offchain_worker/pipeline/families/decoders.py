@@ -6,10 +6,13 @@ from offchain_worker.pipeline.families.encoders import SIZES
 _SIZES = SIZES | {"num_key_value_heads": 2, "bos_token_id": 1, "eos_token_id": 2}
 _GPT2 = {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 64}
 _HEAD = {"head_dim": 16}
+_WIDE = {
+    "intermediate_size": 256
+}  # mlx-lm takes four times hidden_size, whatever the configuration says
 
 FAMILIES = (
-    Family("gpt2", "GPT2LMHeadModel", "GPT2Config", _SIZES | _GPT2, mlx=True),
-    Family("gpt-neox", "GPTNeoXForCausalLM", "GPTNeoXConfig", _SIZES, mlx=True),
+    Family("gpt2", "GPT2LMHeadModel", "GPT2Config", _SIZES | _GPT2),
+    Family("gpt-neox", "GPTNeoXForCausalLM", "GPTNeoXConfig", _SIZES | _WIDE, mlx=True),
     Family(
         "opt", "OPTForCausalLM", "OPTConfig", _SIZES | {"ffn_dim": 128, "word_embed_proj_dim": 64}
     ),
