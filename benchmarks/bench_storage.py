@@ -157,7 +157,9 @@ def report(bench: Bench) -> dict[str, object]:
 
 def main() -> None:
     mebibytes = int(sys.argv[1]) if len(sys.argv) > 1 else 1024
-    with tempfile.TemporaryDirectory(prefix="lattice-bench-", dir=ROOT) as folder:
+    scratch = ROOT / ".lattice"  # on the disk of the repository, and not in it
+    scratch.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=scratch) as folder:
         bench = Bench(Path(folder), mebibytes)
         for number in range(ROUNDS):
             print(f"-- round {number + 1} of {ROUNDS}")
