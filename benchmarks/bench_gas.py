@@ -83,7 +83,7 @@ class Bench:
             "value": value,
             "gas": 25_000_000,
         }
-        receipt = web3.eth.wait_for_transaction_receipt(web3.eth.send_transaction(tx))
+        receipt = web3.eth.wait_for_transaction_receipt(web3.eth.send_transaction(tx), timeout=600)
         assert receipt["status"] == 1, f"{call} reverted"
         return receipt
 
@@ -127,7 +127,7 @@ class Bench:
         """Send native money outside the Vault, for an account's own gas."""
         web3 = ape.networks.active_provider.web3
         tx = {"from": self.system.deployer.address, "to": to, "value": value}
-        web3.eth.wait_for_transaction_receipt(web3.eth.send_transaction(tx))
+        web3.eth.wait_for_transaction_receipt(web3.eth.send_transaction(tx), timeout=600)
 
     def measure(
         self, name: str, action: Callable[[int], Any], each: int = 1, runs: int = RUNS
