@@ -63,7 +63,7 @@ class Anvil:
     record: Path = Path()
 
     def __call__(self, method: str, *params: Any) -> Any:
-        return Rpc([self.url], tries=1).call(method, *params)
+        return Rpc([self.url], tries=1, timeout_s=60.0).call(method, *params)
 
     def mine(self, blocks: int = 1) -> None:
         self("anvil_mine", hex(blocks))
