@@ -14,6 +14,7 @@ DTYPES = {
     "int16": torch.int16,
     "int32": torch.int32,
     "uint8": torch.uint8,
+    "uint16": torch.int32,  # PyTorch computes little with it; Core ML uses it for places in small tables
 }
 
 
