@@ -209,7 +209,7 @@ def test_fault_33_block_of_the_model_was_changed__never_answered_with_it(
 ):
     store = tmp_path / "store"
     shutil.copytree(xor.store, store)
-    for block in (path for path in store.rglob("*") if path.is_file()):
+    for block in (path for path in store.rglob("*") if path.is_file() and path.stat().st_size):
         data = bytearray(block.read_bytes())
         data[-1] ^= 1
         block.write_bytes(data)
