@@ -1,8 +1,8 @@
 """Gas of what users pay for, as receipts of whole transactions on anvil, written to benchmarks/results/gas.json.
 
 Steady state: every account, offer and market has been used before, and the ring of job cells has gone round once, as
-a deployed one has after 16,384 jobs. Inputs and outputs are hash-like bytes (no zeros). Which two offers a request draws changes
-its gas by a few hundred, so every figure is the median of several runs, and the extremes stand beside it.
+a deployed one has after 16,384 jobs. Inputs and outputs are hash-like bytes (no zeros). Which two offers a request
+draws changes its gas by a few hundred, so every figure is the median of several runs, and the extremes stand beside it.
 """
 
 from __future__ import annotations
@@ -266,7 +266,7 @@ def main() -> None:
             "compiler": "solc 0.8.37, via-IR, 500 runs",
             "policy": "signature (settle, lifecycle_optimistic, batch_50: signature and a resolution)",
             "token": "native, from the requester's balance in the Vault",
-            "occupancy": "a ring of 256 job cells has gone round once, all of its jobs final, as a ring of 16,384 would later",
+            "occupancy": "a ring of 256 job cells has gone round once (deployed: 16,384); all of its jobs are final",
             "each": "signed_100_one, signed_50_distinct, batch_50, settle_50: whole transactions by items",
             "output_bytes": 32,
             "providers": "16, one ticket each, unless the name ends in another number",
