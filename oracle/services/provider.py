@@ -168,6 +168,7 @@ class Provider:
         Raises:
             WorkerError, OracleError: only those that say "stop".
         """
+        self._collect()  # first: what a model may use ends in time while the chain is away, too
         head = self._listen() if listen else self.head()
         if (
             head.number < self._listener.calm_from

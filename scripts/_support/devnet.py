@@ -46,6 +46,8 @@ class Anvil:
             str(port),
             "--hardfork",
             "prague",
+            "--max-persisted-states",  # states of old blocks on disk: nobody reads them
+            "0",
             *arguments,
         ]
         self._log = log.open("w")

@@ -46,6 +46,7 @@ class Kubo:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            cwd=repo.parent,  # it writes a log where it stands
             env=os.environ | {"PYTHONPATH": str(packages)},
         )
         self.lines = queue.Queue()

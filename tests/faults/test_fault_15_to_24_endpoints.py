@@ -74,6 +74,7 @@ def urls(proxies):
 def steps(node, times):
     """Steps of the provider's own loop, which outlive failures; returns the waits it asked for."""
     waits = []
+    time.sleep(node.parts.provider._poll_interval_s)  # or the first step need not ask the chain
     for _ in range(times):
         waits.append(node.parts.provider.step())
         node.chain.settle()
@@ -115,8 +116,8 @@ def test_fault_16_down_for_10_000_blocks__found_in_ranges_in_time(provider, mark
     provider.open(**urls([proxy])).tick()
     provider.crash()
     expired = [market.request(window_s=3600) for _ in range(2)]
-    for _ in range(500):  # in pieces: Anvil takes its time, and a call has to end
-        chain.mine(20)
+    for _ in range(100):  # in pieces: Anvil slows down, and a call has to end
+        chain.mine(100)
     chain("evm_increaseTime", 4000)
     chain.mine()
     ids = [market.request() for _ in range(3)]
@@ -358,6 +359,7 @@ def test_fault_23_all_endpoints_are_down__it_waits_longer_and_goes_on(
     assert provider.worker.inferred == [answered]
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.extended
 def test_fault_23_two_minutes_down_with_200_open_jobs_and_a_reorg__all_have_their_end(
     provider, market, chain, proxy, xor

@@ -19,6 +19,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from fault_proxy import go_dark
 from fault_steps import (
     XOR_INPUT,
     check_books,
@@ -60,6 +61,25 @@ def test_fault_32_poisonous_requests__given_back_and_the_others_answered(stress,
     assert sorted(letters) == sorted(poison.values())
     assert "within 4 s" in letters[poison["too long"]]
     assert len(set(letters.values())) >= 5
+
+
+def test_fault_32_model_takes_too_long_while_the_chain_is_down__its_process_is_ended(
+    stress, chain, proxy
+):
+    node, market = stress.node, stress.market
+    job_id = market.request(ask(rounds=2**40))
+    process = node.run(
+        **serving(stress, **{"chain.rpc_urls": [proxy.url]}),
+        **{"limits.model_time_s": 2.0, "limits.max_tries": 1, "chain.request_timeout_s": 0.2},
+    )
+    (child,) = wait_for(lambda: in_the_model(process))
+    proxy.add(go_dark)
+
+    wait_for(lambda: child not in in_the_model(process))
+
+    proxy.heal()
+    wait_for(lambda: market.state(job_id) == OPEN)
+    finish_process(node, market, process)
 
 
 @pytest.mark.extended

@@ -182,42 +182,18 @@ def _waits(contracts: Contracts, operator: str) -> bool:
 def _waste(contracts: Contracts, operators: Sequence[str], last: int) -> tuple[int, int]:
     """Failed transactions of the operators, and the gas of these and of transfers to oneself."""
     reverted = wasted_gas = 0
-    first = contracts.deployment.at("InferenceRouter").block
-    for operator in operators:
-        for number in _active(contracts, operator.lower(), first, last):
-            block = contracts.rpc.call("eth_getBlockByNumber", hex(number), True)
-            for transaction in block["transactions"]:
-                if transaction["from"].lower() != operator.lower():
-                    continue
-                receipt = contracts.rpc.call("eth_getTransactionReceipt", transaction["hash"])
-                failed = receipt["status"] == "0x0"
-                reverted += failed
-                if failed or transaction["to"].lower() == operator.lower():
-                    wasted_gas += int(receipt["gasUsed"], 16)
+    known = {operator.lower() for operator in operators}
+    for number in range(contracts.deployment.at("InferenceRouter").block, last + 1):
+        block = contracts.rpc.call("eth_getBlockByNumber", hex(number), True)
+        for transaction in block["transactions"]:
+            if transaction["from"].lower() not in known:
+                continue
+            receipt = contracts.rpc.call("eth_getTransactionReceipt", transaction["hash"])
+            failed = receipt["status"] == "0x0"
+            reverted += failed
+            if failed or transaction["to"].lower() == transaction["from"].lower():
+                wasted_gas += int(receipt["gasUsed"], 16)
     return reverted, wasted_gas
-
-
-def _active(contracts: Contracts, operator: str, first: int, last: int) -> list[int]:
-    """Blocks with transactions of an operator: where its count of transactions changes, found by halving."""
-    counts: dict[int, int] = {}
-
-    def count(number: int) -> int:
-        if number not in counts:
-            found = contracts.rpc.call("eth_getTransactionCount", operator, hex(number))
-            counts[number] = int(found, 16)
-        return counts[number]
-
-    found, ranges = [], [(first - 1, last)]
-    while ranges:
-        low, high = ranges.pop()
-        if count(low) == count(high):
-            continue
-        if high - low == 1:
-            found.append(high)
-        else:
-            middle = (low + high) // 2
-            ranges += [(low, middle), (middle, high)]
-    return sorted(found)
 
 
 def main(url: str, record: str, *operators: str) -> None:

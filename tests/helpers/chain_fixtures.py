@@ -13,9 +13,9 @@ from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.store import EmbeddedStore
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def anvil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Anvil]:
-    """One chain for all tests, with the contracts and the model `xor` registered."""
+    """One chain for the tests of a file, with the contracts: what breaks it breaks no other file."""
     chain = start_anvil()
     try:
         deploy(chain, tmp_path_factory.mktemp("deployment"))

@@ -141,9 +141,14 @@ def deploy(chain: Anvil, folder: Path) -> None:
 
 
 def start_anvil(*options: str) -> Anvil:
+    """Start a chain. It writes no states of old blocks: they are hundreds of kilobytes each, and outlive a kill."""
     port = free_port()
     process = subprocess.Popen(
-        [str(ANVIL), "--port", str(port), "--silent", "--hardfork", "prague", *options],
+        [
+            *(str(ANVIL), "--port", str(port), "--silent", "--hardfork", "prague"),
+            *("--max-persisted-states", "0"),
+            *options,
+        ],
         stdout=subprocess.DEVNULL,
     )
     chain = Anvil(f"http://127.0.0.1:{port}", process)
