@@ -2,12 +2,59 @@
 
 import json
 import logging
+import os
+import select
 import sys
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
 FILE_BYTES, FILES = 10_000_000, 4
+PIECE_BYTES = 512
+"""What a pipe that is writable takes at once on every system, in bytes."""
+
+
+class UnreadHandler(logging.Handler):
+    """Writes to a pipe or a terminal, and never waits for its reader.
+
+    A pipe that nobody empties, or a terminal stopped with Ctrl-S, would else stop the whole provider. Lines that do
+    not fit are left out, and the next one that fits says how many.
+
+    Args:
+        descriptor: File descriptor of the pipe or terminal.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._begun = b""
+        """The rest of a line that was cut."""
+        self._left_out = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line, or count it."""
+        if not self._write():
+            self._left_out += 1
+            return
+        text = self.format(record) + "\n"
+        if self._left_out:
+            text = line("log lines left out", count=self._left_out) + "\n" + text
+            self._left_out = 0
+        self._begun = text.encode(errors="replace")
+        self._write()
+
+    def _write(self) -> bool:
+        """Write what was begun as far as it is taken. Returns whether all of it was."""
+        while self._begun:
+            _, writable, _ = select.select([], [self._descriptor], [], 0)
+            if not writable:
+                return False
+            try:
+                sent = os.write(self._descriptor, self._begun[:PIECE_BYTES])
+            except OSError:  # the reader is gone for good; the log file goes on
+                sent = len(self._begun)
+            self._begun = self._begun[sent:]
+        return True
 
 
 def line(event: str, **fields: Any) -> str:
@@ -24,7 +71,7 @@ def start(level: str, file: Path | None = None) -> None:
         level: A name of the logging module, in any case.
         file: Grows to 10 MB, then begins anew; the three before it are kept.
     """
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers: list[logging.Handler] = [UnreadHandler(sys.stderr.fileno())]
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(RotatingFileHandler(file, maxBytes=FILE_BYTES, backupCount=FILES - 1))

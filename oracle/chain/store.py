@@ -309,11 +309,22 @@ class Store:
             self.move(job_id, "final")
         return ids
 
-    def open_on_chain(self, before_s: int | None = None) -> list[StoredJob]:
-        """Return the jobs that are not final on chain, all or those whose deadline (Unix time) is before `before_s`."""
+    def open_on_chain(
+        self, *statuses: OnChain, before_s: int | None = None, provider: int | None = None
+    ) -> list[StoredJob]:
+        """Return the jobs that are not final on chain.
+
+        Args:
+            statuses: Only those with one of these; by default "assigned", "open" and "answered".
+            before_s: Only those whose deadline (Unix time) is before.
+            provider: Only those of this provider.
+        """
+        wanted = statuses or ("assigned", "open", "answered")
+        marks = ", ".join("?" * len(wanted))
         rows = self.read(
-            "SELECT * FROM jobs WHERE status IN ('assigned', 'open', 'answered') AND deadline_s < ? ORDER BY job_id",
-            (1 << 40 if before_s is None else before_s,),
+            f"SELECT * FROM jobs WHERE status IN ({marks}) AND deadline_s < ? AND provider = COALESCE(?, provider) "  # noqa: S608
+            "ORDER BY job_id",
+            (*wanted, 1 << 40 if before_s is None else before_s, provider),
         )
         return [_stored(row) for row in rows]
 

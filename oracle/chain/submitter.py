@@ -69,6 +69,8 @@ class Submitter:
         self._confirmations = confirmations
         self._bump_after_blocks = bump_after_blocks
         self._strikes: Counter[int] = Counter()
+        self._hashes: dict[int, str | None] = {}
+        """Hashes of blocks by number, as they are during one `check`."""
         self._looked_at: tuple[str, float] = ("", 0.0)
         self._doubts = False
 
@@ -89,6 +91,7 @@ class Submitter:
         self._outbox.lowest_nonce = count
         self._close_gaps(count)
         self._doubts = False
+        self._hashes.clear()
         outcomes = []
         for row in self._outbox.rows("signed", "sent", "mined"):
             if row.nonce < count:
@@ -265,8 +268,11 @@ class Submitter:
         return int(self._rpc.agreed("eth_getTransactionCount", self._outbox.sender, "latest"), 16)
 
     def _is_canonical(self, receipt: dict[str, Any]) -> bool:
-        block = self._rpc.block(int(receipt["blockNumber"], 16))
-        return block is not None and block["hash"] == receipt["blockHash"]
+        number = int(receipt["blockNumber"], 16)
+        if number not in self._hashes:
+            block = self._rpc.block(number)
+            self._hashes[number] = block["hash"] if block else None
+        return self._hashes[number] == receipt["blockHash"]
 
     def _put(self, row: Row, state: RowState) -> None:
         self._store.write("UPDATE outbox SET state = ? WHERE id = ?", (state, row.id))

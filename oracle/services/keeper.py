@@ -79,7 +79,7 @@ class Keeper:
         queued = 0
         try:
             queued += sum(self._refund(job) for job in self._expired(head))
-            queued += sum(self._settle(job) for job in self._store.open_on_chain())
+            queued += sum(self._settle(job) for job in self._answered())
             if self._duties.claim and self._provider:
                 queued += sum(self._claim(offer_id) for offer_id in self._offers())
         except (RpcError, OutboxFull) as error:
@@ -88,15 +88,18 @@ class Keeper:
 
     def _expired(self, head: Head) -> list[StoredJob]:
         """Jobs to refund. Our own clock only says when to ask: the simulated next block decides."""
-        if self._duties.refund == "none":
+        anybodys = self._duties.refund == "any"
+        if self._duties.refund == "none" or not (anybodys or self._requesters):
             return []
-        jobs = self._store.open_on_chain(before_s=max(head.time_s, int(time.time())))
-        return [
-            job
-            for job in jobs
-            if job.status in ("assigned", "open")
-            and (self._duties.refund == "any" or job.job.requester.lower() in self._requesters)
-        ]
+        now_s = max(head.time_s, int(time.time()))
+        jobs = self._store.open_on_chain("assigned", "open", before_s=now_s)
+        return [job for job in jobs if anybodys or job.job.requester.lower() in self._requesters]
+
+    def _answered(self) -> list[StoredJob]:
+        """Our answers that are not final yet."""
+        if not self._provider:
+            return []
+        return self._store.open_on_chain("answered", provider=self._provider)
 
     def _refund(self, job: StoredJob) -> bool:
         ours = job.job.requester.lower() in self._requesters
@@ -115,8 +118,6 @@ class Keeper:
         )
 
     def _settle(self, job: StoredJob) -> bool:
-        if job.status != "answered" or not self._provider or job.provider != self._provider:
-            return False
         if not self._duties.always and not self._pays(
             job.job.price, SETTLE_GAS + job.job.callback_gas
         ):
