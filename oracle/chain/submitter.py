@@ -272,7 +272,7 @@ class Submitter:
         if number not in self._hashes:
             block = self._rpc.block(number)
             self._hashes[number] = block["hash"] if block else None
-        return self._hashes[number] == receipt["blockHash"]
+        return bool(self._hashes[number] == receipt["blockHash"])
 
     def _put(self, row: Row, state: RowState) -> None:
         self._store.write("UPDATE outbox SET state = ? WHERE id = ?", (state, row.id))
