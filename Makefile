@@ -30,12 +30,13 @@ test: $(READY) ## every test that needs no more than this repository
 test-all: $(READY) $(EXTRAS) ## every test there is, with all extras installed; a skip that tests/allowed_skips.toml does not explain is a failure
 	@PYTHONPATH=tests/plugins $(BIN)/ape test -p allowed_skips -m ""
 
-check: $(READY) ## lint, formatting, types, contract sizes, boundaries between the packages
+check: $(READY) ## lint, formatting, types, slither, contract sizes, boundaries between the packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	node_modules/.bin/prettier --log-level warn --check $(SOLIDITY)
 	node_modules/.bin/solhint --noPoster --disc --max-warnings 0 $(SOLIDITY)
+	$(BIN)/python tools/static_analysis.py
 	$(BIN)/ape compile
 	$(BIN)/python tools/contract_sizes.py
 	$(BIN)/pytest --quiet -p no:ape_test tests/test_boundaries.py
