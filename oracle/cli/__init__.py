@@ -7,7 +7,7 @@ import click
 
 from offchain_worker.errors import WorkerError
 from oracle import config
-from oracle.cli import account, model, pin, provider, request
+from oracle.cli import account, model, pin, provider, request, worker
 from oracle.cli.common import home_option, say
 from oracle.errors import ConfigError, OracleError
 
@@ -69,7 +69,9 @@ def init(
     say(f"wrote {file}")
 
 
-for group in (provider.provider, model.model, request.request, account.account, pin.pin):
+for group in (provider.provider, worker.worker, model.model, request.request):
+    lattice.add_command(group)
+for group in (account.account, pin.pin):
     lattice.add_command(group)
 
 

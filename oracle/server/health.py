@@ -25,6 +25,8 @@ class Pulse:
     """Why the last round failed; empty when it did not."""
     halted_until: int = 0
     funds_low: bool = False
+    no_models: str = ""
+    """Why no model can run; empty when one can."""
     endpoints: int = 0
     endpoints_in_sync: int = 0
     endpoints_needed: int = 1
@@ -58,5 +60,6 @@ class Pulse:
                 self.halted_until > self.head_number
             ),
             "the operator has too little money for gas": self.funds_low,
+            f"no model can run: {self.no_models}": bool(self.no_models),
         }
         return [*self.dead(), *(reason for reason, holds in reasons.items() if holds)]

@@ -322,6 +322,7 @@ class Provider:
         pulse.saw(self.head().number)
         pulse.halted_until = self._listener.calm_from
         pulse.funds_low = self.purse.is_empty
+        pulse.no_models = self._runner.trouble
         pulse.endpoints, pulse.endpoints_needed = len(rpc.endpoints), rpc.quorum
         pulse.endpoints_in_sync = rpc.in_sync
         self.metrics.killed = self._runner.killed

@@ -1,8 +1,10 @@
 """Where models run: what the provider's loop needs of it, and the simplest one, in this process."""
 
-from collections.abc import Collection
-from typing import NamedTuple, Protocol
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple, Protocol
 
+from offchain_worker import errors
+from offchain_worker.errors import WorkerError
 from offchain_worker.job import Inference, Job
 
 
@@ -29,6 +31,11 @@ class Runner(Protocol):
     @property
     def killed(self) -> int:
         """How many processes of models died or were ended for taking too long."""
+        ...
+
+    @property
+    def trouble(self) -> str:
+        """Why no model can run now; empty when one can."""
         ...
 
     def begin(self, job: Job) -> None:
@@ -65,6 +72,7 @@ class Inline:
 
     room = 64
     killed = 0
+    trouble = ""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -98,3 +106,27 @@ class Inline:
 
     def close(self) -> None:
         """Nothing is under way between two calls."""
+
+
+def report_of(outcome: Inference | Exception) -> dict[str, str]:
+    """Return an outcome as plain values, for whoever is in another process."""
+    if isinstance(outcome, Inference):
+        return {"inference": outcome.to_json()}
+    return {"error": type(outcome).__name__, "text": str(outcome)}
+
+
+def outcome_of(report: Mapping[str, Any]) -> Inference | Exception:
+    """Return what a report is of; errors as the ones that they were."""
+    if "inference" in report:
+        try:
+            return Inference.from_json(report["inference"])
+        except WorkerError as error:
+            return RuntimeError(f"expected an inference, got something else: {error}")
+    name, text = str(report.get("error")), str(report.get("text"))
+    kind = getattr(errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, WorkerError):
+        return kind(text)
+    return OSError(text) if name in _OS_ERRORS else RuntimeError(f"{name}: {text}")
+
+
+_OS_ERRORS = {"OSError", "PermissionError", "FileNotFoundError", "IsADirectoryError"}

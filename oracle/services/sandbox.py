@@ -14,16 +14,14 @@ import time
 from collections import deque
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import offchain_worker
-from offchain_worker import errors
 from offchain_worker.child import Setup, drain_frame, first_frame, job_frame
 from offchain_worker.errors import ModelCrashed, ModelTimedOut, WorkerError
 from offchain_worker.frames import BadFrame, Unpacker
-from offchain_worker.job import Inference, Job
+from offchain_worker.job import Job
 from oracle.logs import line
-from oracle.services.runner import Done
+from oracle.services.runner import Done, outcome_of
 
 AHEAD = 4
 """How many jobs one process may have: one in the model, the others on their way."""
@@ -57,6 +55,7 @@ class Sandbox:
         self._draining = False
         self.killed = 0
         """Processes that died or were killed for taking too long."""
+        self.trouble = ""
 
     @property
     def room(self) -> int:
@@ -177,7 +176,7 @@ class _Child:
             while piece := os.read(self.fileno, PIECE_BYTES):
                 for reply in self._unpacker.feed(piece):
                     if self.jobs:
-                        done.append(Done(self.jobs.popleft(), _outcome(reply)))
+                        done.append(Done(self.jobs.popleft(), outcome_of(reply)))
                         self.since = time.monotonic()
             self.ended = True
         except BlockingIOError:
@@ -212,17 +211,3 @@ class _Child:
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             while self._unsent:
                 del self._unsent[: os.write(self._in, self._unsent)]
-
-
-def _outcome(reply: dict[str, Any]) -> Inference | Exception:
-    """What a process answered; its errors as the ones that they were."""
-    if "inference" in reply:
-        return Inference.from_json(reply["inference"])
-    name, text = str(reply.get("error")), str(reply.get("text"))
-    kind = getattr(errors, name, None)
-    if isinstance(kind, type) and issubclass(kind, WorkerError):
-        return kind(text)
-    return OSError(text) if name in _OS_ERRORS else RuntimeError(f"{name}: {text}")
-
-
-_OS_ERRORS = {"OSError", "PermissionError", "FileNotFoundError", "IsADirectoryError"}

@@ -27,6 +27,15 @@ class Waker:
             for file in (self._reader, *files):
                 selector.register(file, selectors.EVENT_READ)
             selector.select(seconds)
+        self.clear()
+
+    @property
+    def fileno(self) -> int:
+        """Readable from a `wake` until the next `clear`."""
+        return self._reader
+
+    def clear(self) -> None:
+        """Forget the calls of `wake` so far."""
         with contextlib.suppress(BlockingIOError):
             os.read(self._reader, 4096)
 

@@ -81,6 +81,8 @@ def test_load__when_it_is_no_toml__says_where(tmp_path):
             "provider.models: expected a list of model identifiers",
         ),
         (changed("keeper", claim="yes"), "keeper.claim: expected true or false, got 'yes'"),
+        (changed("queue", url="http://x"), "queue.url: expected a redis or rediss URL"),
+        (changed("queue", url="redis://"), "queue.url: expected a redis or rediss URL"),
         ({**LEAST, "limits": 3}, r"\[limits\]: expected a table of settings, got 3"),
         ({**LEAST, "log_level": "loud"}, "log_level: expected one of .* got 'loud'"),
     ],
@@ -100,7 +102,7 @@ def test_template__is_read_back_and_has_every_setting(tmp_path):
 
     assert settings.chain.deployment == 'x"y'
     assert settings == config.check(tomllib.loads(text), tmp_path)
-    for section in ("chain", "key", "provider", "paths", "limits", "keeper"):
+    for section in ("chain", "key", "provider", "paths", "limits", "queue", "keeper", "server"):
         for item in fields(getattr(settings, section)):
             assert f"# {item.metadata['doc']}\n{item.name} = " in text
 
