@@ -162,7 +162,7 @@ class Bench:
 
     def answered(self, asked: Asked, run: int) -> Any:
         provider = Provider(asked.job["provider"], None, self.operator, None)
-        return self.system.answer(asked, provider, output=dense(32, 100 + run))
+        return self.system.answer(asked, provider, output=dense(32, 100 + run), proofs=[b""])
 
     def refunded(self, asked: Asked) -> Any:
         ape.chain.pending_timestamp = asked.job["deadline"] + 1

@@ -44,6 +44,10 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
     /// @notice The only account that may pause new requests; it can do nothing else here.
     address public immutable ACCESS;
 
+    /// @inheritdoc IInferenceRouter
+    /// @dev The operator sends its answers itself, so its transaction says as much as its signature would.
+    address public immutable SIGNATURE;
+
     address private constant NATIVE = address(0);
 
     /* STORAGE */
@@ -62,10 +66,12 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         address treasury,
         uint16 feeBps,
         uint8 ringBits,
-        address access
+        address access,
+        address signature
     ) OfferBook(vault, registry, staking, treasury, feeBps) EIP712("Lattice", "1") {
         RING_BITS = ringBits;
         ACCESS = access;
+        SIGNATURE = signature;
     }
 
     /* REQUESTING */
@@ -156,10 +162,14 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         require(block.timestamp <= job.deadline, RouterTooLate(block.timestamp, job.deadline));
         require(units > 0 && units <= job.units, RouterUnitsOutOfRange(units, job.units));
         require(output.length > 0 && output.length <= MAX_OUTPUT, RouterOutputLength(output.length, MAX_OUTPUT));
-        Statement memory statement = _state(jobId, job, units, keccak256(output), operator);
-        _verify(job, statement, proofs);
+        bytes32 outputHash = keccak256(output);
+        Statement memory statement;
+        if (_asksAnyone(job, proofs)) {
+            statement = _state(jobId, job, units, outputHash, operator);
+            _verify(job, statement, proofs);
+        }
 
-        bytes32 outcome = JobHash.hashOutcome(hash, units, statement.outputHash);
+        bytes32 outcome = JobHash.hashOutcome(hash, units, outputHash);
         if (job.bond > 0) VAULT.release(operator, job.token, job.bond);
         if (job.resolution == address(0)) {
             _settle(jobId, place, job, units, output, outcome, true);
@@ -171,6 +181,20 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
             emit InferenceAnswered(jobId, job.provider, units, output);
             IResolution(job.resolution).onAnswer(statement, proofs[proofs.length - 1]);
         }
+    }
+
+    /// @dev Whether any contract has to see the answer before it counts. Reverts on a wrong number of proofs.
+    function _asksAnyone(Job calldata job, bytes[] calldata proofs) private view returns (bool) {
+        uint256 expected = 1;
+        if (job.secondVerifier != address(0)) ++expected;
+        if (job.resolution != address(0)) ++expected;
+        require(proofs.length == expected, RouterProofCount(proofs.length, expected));
+        return expected > 1 || !_isSaid(job.verifier, proofs[0]);
+    }
+
+    /// @dev The signature policy's proof, left empty: the operator's transaction says it.
+    function _isSaid(address verifier, bytes calldata proof) private view returns (bool) {
+        return proof.length == 0 && verifier == SIGNATURE;
     }
 
     /// @dev What the proofs are about. Built here, from the job that is committed to, so that no caller can choose it.
@@ -196,17 +220,15 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
     }
 
     function _verify(Job calldata job, Statement memory statement, bytes[] calldata proofs) private view {
-        uint256 expected = 1;
-        if (job.secondVerifier != address(0)) ++expected;
-        if (job.resolution != address(0)) ++expected;
-        require(proofs.length == expected, RouterProofCount(proofs.length, expected));
-        require(IProofVerifier(job.verifier).verify(statement, proofs[0]), RouterProofInvalid(job.verifier));
-        if (job.secondVerifier != address(0)) {
-            require(
-                IProofVerifier(job.secondVerifier).verify(statement, proofs[1]),
-                RouterProofInvalid(job.secondVerifier)
-            );
-        }
+        _ask(job.verifier, statement, proofs[0]);
+        if (job.secondVerifier != address(0)) _ask(job.secondVerifier, statement, proofs[1]);
+    }
+
+    function _ask(address verifier, Statement memory statement, bytes calldata proof) private view {
+        require(
+            _isSaid(verifier, proof) || IProofVerifier(verifier).verify(statement, proof),
+            RouterProofInvalid(verifier)
+        );
     }
 
     /* CHANGING HANDS */

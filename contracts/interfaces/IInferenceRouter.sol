@@ -270,7 +270,7 @@ interface IInferenceRouter is IOfferBook {
     /// @param units Units to charge for, 1 to `job.units`.
     /// @param output Canonical output bytes, 1 to {MAX_OUTPUT} long.
     /// @param proofs One for the verifier, one for the second verifier if there is one, one claim for the resolution
-    /// if there is one, in this order.
+    /// if there is one, in this order. That of the verifier {SIGNATURE} may be empty: the operator sends the answer.
     function answer(
         uint256 jobId,
         Job calldata job,
@@ -311,6 +311,9 @@ interface IInferenceRouter is IOfferBook {
     function pauseRequests(uint40 until) external;
 
     /* READING */
+
+    /// @notice The verifier that asks for the operator's signature.
+    function SIGNATURE() external view returns (address);
 
     /// @notice Until when new requests are paused, Unix time in seconds; in the past when they are not.
     function pausedUntil() external view returns (uint40);

@@ -92,9 +92,10 @@ class Provider:
             confirmations=settings.chain.confirmations,
             bump_after_blocks=limits.bump_after_blocks,
         )
+        signature = contracts.address("SignatureVerifier")
         terms = Terms(
             models=frozenset(settings.provider.models),
-            verifiers=frozenset({contracts.address("SignatureVerifier").lower()}),
+            verifiers=frozenset({signature.lower()}),
             max_input_bytes=limits.max_input_bytes,
             max_callback_gas=limits.max_callback_gas,
             least_time_s=limits.least_time_s,
@@ -107,7 +108,7 @@ class Provider:
         self.metrics = Metrics(
             store.path, listener, contracts.rpc, self.purse, self.pulse, self._times
         )
-        self._service = Service(store, policy, runner, prover, outbox, limits.max_tries)
+        self._service = Service(store, policy, runner, prover, outbox, limits.max_tries, signature)
         keep = settings.keeper
         self._keeper = Keeper(
             store,

@@ -63,11 +63,12 @@ PLAN: dict[str, Arguments] = {
     "ProtocolAccess": lambda at, chosen: [chosen.admin, chosen.admin],
     "ModelRegistry": lambda at, chosen: [],
     "ProviderStaking": lambda at, chosen: [at["Vault"], NATIVE, MIN_STAKE, at["ProtocolAccess"]],
+    "SignatureVerifier": lambda at, chosen: [],
     "InferenceRouter": lambda at, chosen: [
         *(at["Vault"], at["ModelRegistry"], at["ProviderStaking"]),
-        *(chosen.treasury, chosen.fee_bps, chosen.ring_bits, at["ProtocolAccess"]),
+        *(chosen.treasury, chosen.fee_bps, chosen.ring_bits),
+        *(at["ProtocolAccess"], at["SignatureVerifier"]),
     ],
-    "SignatureVerifier": lambda at, chosen: [],
     "BlockRandomness": lambda at, chosen: [chosen.block_ms],
     "IPFSIncentives": lambda at, chosen: [
         *(at["Vault"], at["ModelRegistry"], at["BlockRandomness"])

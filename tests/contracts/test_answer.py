@@ -21,6 +21,11 @@ answer
 │   └── it is accepted
 ├── when fewer units are charged than were paid for
 │   └── the rest is free money of the requester
+├── when the operator's signature is left out
+│   ├── its transaction says as much, for any verifier's place
+│   └── only the operator's: it reverts with RouterNotOperator(caller, operator)
+├── when the proof for another verifier is left out
+│   └── that verifier is asked, and it reverts with RouterProofInvalid(verifier)
 ├── when the policy has two verifiers
 │   └── both have to accept
 └── when all is fine
@@ -220,7 +225,7 @@ def test_answer__when_proof_is_for_another_chain__reverts(system, provider, aske
 
 
 @pytest.mark.parametrize(
-    "mangle", [lambda p: b"", lambda p: p[:64], lambda p: p + b"\0", lambda p: bytes(65)]
+    "mangle", [lambda p: p[:1], lambda p: p[:64], lambda p: p + b"\0", lambda p: bytes(65)]
 )
 def test_answer__when_proof_is_malformed__reverts(system, provider, asked, mangle):
     proof = system.sign(asked, provider.operator)
@@ -258,6 +263,40 @@ def test_answer__when_fewer_units_are_charged__frees_the_rest(system, provider, 
     assert system.free(requester) == before + 2 * PRICE
 
 
+def test_answer__when_signature_is_left_out__the_operators_transaction_says_it(
+    system, provider, asked, stranger
+):
+    with ape.reverts(system.router.RouterNotOperator):
+        system.router.answer(asked.id, asked.job, 1, OUTPUT, [b""], sender=stranger)
+
+    system.answer(asked, provider, proofs=[b""])
+
+    assert system.state(asked.id) == "Settled"
+
+
+def test_answer__when_the_proof_for_another_verifier_is_left_out__reverts(
+    system, accounts, project, provider, model_owner
+):
+    other = accounts[0].deploy(project.MockVerifier)
+    for policy in (
+        (other.address, NATIVE, NATIVE),
+        (other.address, system.verifier.address, NATIVE),
+        (system.verifier.address, other.address, NATIVE),
+    ):
+        system.registry.allowPolicy(
+            system.model_id, system.policy_id(policy), True, sender=model_owner
+        )
+        market = system.market_of(system.model_id, policy=policy)
+        system.open_offer(provider, market)
+        asked = system.request(market=market)
+        count = 1 if policy[1] == NATIVE else 2
+
+        with ape.reverts(
+            system.router.RouterProofInvalid, error_inputs={"verifier": other.address}
+        ):
+            system.answer(asked, provider, proofs=[b""] * count)
+
+
 def test_answer__with_two_verifiers__needs_both(system, accounts, project, provider, model_owner):
     second = accounts[0].deploy(project.MockVerifier)
     policy = (system.verifier.address, second.address, NATIVE)
@@ -293,7 +332,7 @@ def test_answer__with_two_verifiers__needs_both(system, accounts, project, provi
         system.router.RouterProofInvalid, error_inputs={"verifier": system.verifier.address}
     ):
         system.answer(asked, provider, proofs=[good, good])
-    system.answer(asked, provider, proofs=[signature, good])
+    system.answer(asked, provider, proofs=[b"", good])
     assert system.state(asked.id) == "Settled"
 
 

@@ -22,10 +22,12 @@ tick
 │   └── the contract's own state tells at the next start
 └── when all is well
     ├── the job is answered, paid, and final after the confirmations
+    ├── no signature is sent: the transaction has one
     └── three commits lie between reading and sending
 """
 
-from live_chain import ASSIGNED, OPEN, PRICE, REFUNDED, SETTLED, register
+from live_chain import ASSIGNED, OPEN, PRICE, REFUNDED, SETTLED, artifacts, register
+from web3 import Web3
 
 from oracle.chain import listener as listener_module
 
@@ -311,3 +313,16 @@ def listener_terms(job):
     from oracle.chain.events import to_terms
 
     return to_terms(job)
+
+
+def test_tick__under_the_signature_policy__sends_no_signature(provider, market, chain):
+    provider.open()
+    job_id = market.request()
+    provider.tick()
+    chain.settle()
+
+    assert market.state(job_id) == SETTLED
+    (sent,) = chain("eth_getBlockByNumber", "latest", True)["transactions"]
+    router = Web3().eth.contract(abi=artifacts()["InferenceRouter"]["abi"])
+    _, given = router.decode_function_input(sent["input"])
+    assert given["proofs"] == [b""]
