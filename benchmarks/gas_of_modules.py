@@ -16,7 +16,7 @@ from eth_utils import keccak
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "tests" / "helpers")]
 
-from system import ETHER, NATIVE  # noqa: E402 -- the path has to be set first
+from system import ETHER, NATIVE, Provider  # noqa: E402 -- the path has to be set first
 
 from offchain_worker import batch_tree  # noqa: E402
 
@@ -34,9 +34,28 @@ BATCH_FIELDS = (
 
 def measure_modules(bench: Bench, dense: Callable[[int, int], bytes]) -> None:
     """Measure all rows; `dense(length, seed)` gives inputs and outputs without zeros."""
-    bench.send(bench.system.vault.allowModule, bench.system.router, True)
     SignedRows(bench, dense).measure()
+    measure_cache(bench, dense)
     ResolutionRows(bench, dense).measure()
+
+
+def measure_cache(bench: Bench, dense: Callable[[int, int], bytes]) -> None:
+    """One row: a hit for a result of a named provider; the asker and the offer have met before."""
+    s = bench.system
+    s.vault.allowModule(s.cache, True, sender=s.requester)
+    asked, output = bench.asked(run=77), dense(32, 177)
+    provider = Provider(asked.job["provider"], None, bench.operator, None)
+    s.answer(asked, provider, output=output, proofs=[b""])
+    s.cache.store(asked.id, asked.job, 1, 1, output, sender=bench.stranger)
+    query = {
+        "market": s.market,
+        "units": 1,
+        "inputHash": asked.job["inputHash"],
+        "provider": asked.job["provider"],
+    }
+    bench.measure(
+        "cache_hit", lambda _: s.cache.hit(query, ETHER, output, sender=s.requester), runs=5
+    )
 
 
 class SignedRows:
@@ -136,7 +155,7 @@ class ResolutionRows:
             if callback
             else s.request(market=self.market, input=self.dense(32, run + 50))
         )
-        proofs = [s.sign(asked, self.bench.operator, output), self.dense(32, run)]
+        proofs = [b"", self.dense(32, run)]
         receipt = s.answer(asked, self.provider, output=output, proofs=proofs)
         self.resolution.decide(s.router, asked.id, UPHELD, sender=self.bench.stranger)
         return asked, output, asked.receipt.gas_used + receipt.gas_used

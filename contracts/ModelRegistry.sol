@@ -155,6 +155,15 @@ contract ModelRegistry is IModelRegistry {
     }
 
     /// @inheritdoc IModelRegistry
+    function ratesOf(
+        bytes32 modelId,
+        uint32 epoch
+    ) external view returns (address receiver, uint80 price, uint16 royaltyBps) {
+        Terms storage t = _terms[modelId][epoch]; // these three are one slot
+        return (t.receiver, t.price, t.royaltyBps);
+    }
+
+    /// @inheritdoc IModelRegistry
     function isPolicyAllowed(bytes32 modelId, bytes32 policyId) external view returns (bool) {
         return _policies[modelId][policyId];
     }

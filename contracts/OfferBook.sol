@@ -148,21 +148,23 @@ abstract contract OfferBook is IOfferBook {
     ) external returns (uint256 toProvider, uint256 toModel, uint256 toProtocol) {
         Offer memory o = _known(offerId);
         _requireMarket(offerId, marketIdOf(market));
-        IModelRegistry.Terms memory terms = REGISTRY.terms(market.modelId, market.epoch);
+        (address receiver, uint80 price, uint16 royaltyBps) = REGISTRY.ratesOf(market.modelId, market.epoch);
         (toProvider, toModel, toProtocol) = FeeSplit.split(
             o.earned,
             o.price,
-            terms.price,
-            terms.royaltyBps,
+            price,
+            royaltyBps,
             uint16(uint256(_marketAndFee[offerId]))
         );
         o.earned = 0;
         _save(offerId, o);
         emit Claimed(offerId, market.modelId, market.token, toProvider, toModel, toProtocol);
 
-        VAULT.release(STAKING.payoutOf(o.provider), market.token, toProvider);
-        VAULT.release(terms.receiver, market.token, toModel);
-        VAULT.release(TREASURY, market.token, toProtocol);
+        VAULT.releaseSplit(
+            market.token,
+            [STAKING.payoutOf(o.provider), receiver, TREASURY],
+            [toProvider, toModel, toProtocol]
+        );
     }
 
     /* READING */

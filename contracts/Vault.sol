@@ -149,6 +149,17 @@ contract Vault is IVault, ReentrancyGuardTransient {
         _credit(account, token, amount);
     }
 
+    /// @inheritdoc IVault
+    function releaseSplit(address token, address[3] calldata accounts, uint256[3] calldata amounts) external {
+        uint256 total = amounts[0] + amounts[1] + amounts[2];
+        uint256 held = _locked[msg.sender][token];
+        require(held >= total, VaultLockedTooLow(held, total));
+        unchecked {
+            _locked[msg.sender][token] = held - total; // held >= total
+        }
+        for (uint256 i = 0; i < 3; ++i) _credit(accounts[i], token, amounts[i]);
+    }
+
     /* READING */
 
     /// @inheritdoc IVault

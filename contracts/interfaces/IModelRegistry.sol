@@ -229,6 +229,12 @@ interface IModelRegistry {
     /// @notice Terms of an epoch; zero receiver if the epoch was never opened.
     function terms(bytes32 modelId, uint32 epoch) external view returns (Terms memory);
 
+    /// @notice The part of an epoch's terms by which earnings are split; all zero if the epoch was never opened.
+    function ratesOf(
+        bytes32 modelId,
+        uint32 epoch
+    ) external view returns (address receiver, uint80 price, uint16 royaltyBps);
+
     /// @notice Whether offers may use the policy.
     function isPolicyAllowed(bytes32 modelId, bytes32 policyId) external view returns (bool);
 

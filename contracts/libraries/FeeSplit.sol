@@ -10,7 +10,7 @@ library FeeSplit {
     /// @dev The protocol's fee comes off the whole. Of the rest, the model's price per unit goes to the model owner,
     /// and so does the royalty on what the provider asked. Rounds down for protocol and model owner; the provider
     /// gets the remainder, so no wei is lost.
-    /// @param earned Whole amount, a multiple of `price`, in the smallest unit of the token.
+    /// @param earned Whole amount, in the smallest unit of the token.
     /// @param price Price per unit: the provider's ask and `modelPrice`.
     /// @param modelPrice Part of `price` that the model owner asks; at most `price`.
     /// @param royaltyBps Share of the ask for the model owner, in basis points.

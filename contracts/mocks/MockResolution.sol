@@ -9,15 +9,14 @@ import {IResolution} from "../interfaces/IResolution.sol";
 contract MockResolution is IResolution {
     mapping(address router => mapping(uint256 jobId => Outcome)) private _outcomes;
     mapping(address router => mapping(uint256 jobId => uint40)) private _finalAt;
-    Statement public lastStatement;
-    bytes public lastClaim;
+    /// @dev `keccak256(abi.encode(statement, claim))` of the latest answer: one slot, as a real resolution would keep.
+    bytes32 public last;
 
     error MockClaimRefused(bytes claim);
 
     function onAnswer(Statement calldata statement, bytes calldata claim) external {
         if (claim.length == 0) revert MockClaimRefused(claim);
-        lastStatement = statement;
-        lastClaim = claim;
+        last = keccak256(abi.encode(statement, claim));
         _finalAt[msg.sender][statement.jobId] = uint40(block.timestamp + 1 hours);
     }
 

@@ -10,8 +10,8 @@ import {FeeSplit} from "../libraries/FeeSplit.sol";
 
 /// @title Earnings
 /// @notice Base of modules that pay offers: keeps what each has earned until somebody claims it. See {IEarnings}.
-/// @dev The money is locked in the Vault under the module. Earnings are whole multiples of the offer's price, which
-/// never changes, so they can be split when they are claimed.
+/// @dev The money is locked in the Vault under the module. An offer's price, rates and token never change, so what it
+/// earned can be split when it is claimed.
 abstract contract Earnings is IEarnings {
     /// @notice Knows the offers.
     IOfferBook public immutable OFFERS;
@@ -44,15 +44,17 @@ abstract contract Earnings is IEarnings {
         IOfferBook.Market calldata market
     ) external returns (uint256 toProvider, uint256 toModel, uint256 toProtocol) {
         (IOfferBook.Offer memory offer, uint16 feeBps) = OFFERS.offerIn(offerId, market);
-        IModelRegistry.Terms memory terms = REGISTRY.terms(market.modelId, market.epoch);
+        (address receiver, uint80 price, uint16 royaltyBps) = REGISTRY.ratesOf(market.modelId, market.epoch);
         uint256 earned = _earned[offerId];
         _earned[offerId] = 0;
-        (toProvider, toModel, toProtocol) = FeeSplit.split(earned, offer.price, terms.price, terms.royaltyBps, feeBps);
+        (toProvider, toModel, toProtocol) = FeeSplit.split(earned, offer.price, price, royaltyBps, feeBps);
         emit EarningsClaimed(offerId, market.token, toProvider, toModel, toProtocol);
 
-        VAULT.release(STAKING.payoutOf(offer.provider), market.token, toProvider);
-        VAULT.release(terms.receiver, market.token, toModel);
-        VAULT.release(TREASURY, market.token, toProtocol);
+        VAULT.releaseSplit(
+            market.token,
+            [STAKING.payoutOf(offer.provider), receiver, TREASURY],
+            [toProvider, toModel, toProtocol]
+        );
     }
 
     /// @inheritdoc IEarnings

@@ -137,6 +137,21 @@ MEANINGS: dict[str, Meaning] = {
     "BatchProofCount": Meaning("stop", "the worker makes other proofs than the policy asks for; update it"),
     "BatchProofInvalid": Meaning("stop", "check that the worker signs with the provider's operator key"),
     "BatchNotFinal": Meaning("retry", "the resolution has not decided; wait until the time given"),
+    # Recurring.
+    "RecurringPlanMismatch": Meaning("skip", "the plan was cancelled, or pass it as in PlanOpened"),
+    "RecurringNotRequester": Meaning("skip", "use the account that opened the plan"),
+    "RecurringIntervalTooShort": Meaning("skip", "run it at most as often as the limit allows"),
+    "RecurringRunsOutOfRange": Meaning("skip", "fund at least one run, and at most the limit in all"),
+    "RecurringTooEarly": Meaning("retry", "wait until the time given"),
+    "RecurringNotFunded": Meaning("skip", "the requester has to fund more runs"),
+    "RecurringInputMismatch": Meaning("skip", "pass the input as in PlanOpened"),
+    # ResultCache.
+    "CacheNotSettled": Meaning("skip", "store results of settled jobs, soon after they are settled"),
+    "CacheOccupied": Meaning("skip", "a result is kept already; nothing is to be done"),
+    "CacheMiss": Meaning("skip", "nothing is kept for this; ask the router for a job"),
+    "CacheOutputMismatch": Meaning("skip", "pass the output of the job in ResultCached"),
+    "CachePriceTooHigh": Meaning("skip", "allow at least the price of the entry"),
+    "CacheProviderInvalid": Meaning("skip", "name the provider that you trust where only signatures are proof"),
     # Signed requests.
     "SignedNotOperator": Meaning("stop", "use the operator key of the offer's provider"),
     "SignedPolicyUnsupported": Meaning("skip", "signed requests need an offer of the signature policy"),

@@ -20,6 +20,8 @@ import requests
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 20.0
+KEEPS_NO_STATES = ("--max-persisted-states", "0")
+"""Anvil's arguments by default: it would write the state of every old block to disk, and leave it there."""
 
 
 class Anvil:
@@ -27,7 +29,7 @@ class Anvil:
 
     Args:
         log: File for what it prints.
-        arguments: Further arguments of anvil.
+        arguments: Further arguments of anvil instead of `KEEPS_NO_STATES`.
     """
 
     chain_id = 31337
@@ -46,9 +48,7 @@ class Anvil:
             str(port),
             "--hardfork",
             "prague",
-            "--max-persisted-states",  # states of old blocks on disk: nobody reads them
-            "0",
-            *arguments,
+            *(arguments or KEEPS_NO_STATES),
         ]
         self._log = log.open("w")
         self._process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT)

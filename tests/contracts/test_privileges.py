@@ -17,12 +17,15 @@ DAY = 86_400
 FAR = 2**39
 
 OWN_BUSINESS = {
-    "Vault": "deposit withdraw allowModule delay announceUndelay undelay lock lockDelayed depositAndLock release",
+    "Vault": "deposit withdraw allowModule delay announceUndelay undelay"
+    " lock lockDelayed depositAndLock release releaseSplit",
     "ModelRegistry": "register acceptTransfer",
     "ProviderStaking": "register acceptTransfer delegateTo startUndelegating finishUndelegating rewardDelegators",
     "InferenceRouter": "request requestFor answer decline take refund settle redeliver claim syncTickets",
     "SignedRequests": "settle claim",
     "Batches": "request answer settle refund claim",
+    "Recurring": "open fund run cancel",
+    "ResultCache": "store hit claim",
     "IPFSIncentives": "openDeal join answer noteMissed claim reclaim",
 }
 """Functions on what is the caller's own, or that anyone may call with one possible effect. Each has its tests."""

@@ -27,7 +27,9 @@ settle
 
 import ape
 import pytest
-from system import ASK, MODEL_PRICE, NATIVE, OUTPUT
+from eth_abi import encode
+from eth_utils import keccak
+from system import ASK, INPUT, MODEL_PRICE, NATIVE, OUTPUT
 
 PRICE = ASK + MODEL_PRICE
 UPHELD, OVERTURNED = 1, 2
@@ -182,11 +184,15 @@ def test_answer__when_resolution_refuses_the_claim__leaves_the_job_assigned(
 
 
 def test_answer__with_a_resolution__hands_it_the_statement(system, provider, answered, resolution):
-    statement = resolution.lastStatement()
+    statement = (
+        system.router.answerDigest(answered.id, answered.job, 1, keccak(OUTPUT)),
+        *(answered.id, system.model_id, 1, provider.number, provider.operator.address, 1),
+        *(keccak(INPUT), keccak(OUTPUT)),
+    )
+    types = ["(bytes32,uint256,bytes32,uint32,uint32,address,uint32,bytes32,bytes32)", "bytes"]
 
     assert system.state(answered.id) == "Answered"
-    assert resolution.lastClaim() == b"root"
-    assert (statement.jobId, statement.operator) == (answered.id, provider.operator.address)
+    assert resolution.last() == keccak(encode(types, [statement, b"root"]))
     assert system.router.offer(provider.offer).load == 0
 
 

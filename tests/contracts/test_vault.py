@@ -1,4 +1,4 @@
-"""Vault: deposit, withdraw, allowModule, lock, depositAndLock, release
+"""Vault: deposit, withdraw, allowModule, lock, depositAndLock, release, releaseSplit
 
 deposit
 ├── when the value is not the amount
@@ -32,6 +32,10 @@ release
 ├── when the module holds less
 │   └── it reverts with VaultLockedTooLow(locked, needed)
 └── it frees money for any account
+releaseSplit
+├── when the module holds less than all three amounts
+│   └── it reverts with VaultLockedTooLow(locked, needed)
+└── it frees money for each
 forced ether
 └── when ether is forced in, the ledger does not change
 """
@@ -203,6 +207,28 @@ def test_release__cannot_reach_money_locked_under_another_module(
 
     with ape.reverts(system.vault.VaultLockedTooLow):
         system.vault.release(accounts[7], NATIVE, 1, sender=accounts[7])
+
+
+def test_release_split__when_module_holds_less__reverts(system, stranger, module, accounts):
+    system.vault.depositAndLock(stranger, 6, value=6, sender=module)
+    three = [accounts[6], accounts[7], accounts[6]]
+
+    for amounts in ([7, 0, 0], [0, 7, 0], [2, 2, 3]):
+        with ape.reverts(system.vault.VaultLockedTooLow, error_inputs={"locked": 6, "needed": 7}):
+            system.vault.releaseSplit(NATIVE, three, amounts, sender=module)
+    with ape.reverts(system.vault.VaultZeroAccount):
+        system.vault.releaseSplit(NATIVE, [ZERO, *three[1:]], [1, 0, 0], sender=module)
+
+
+def test_release_split__frees_money_for_each(system, stranger, module, accounts):
+    system.vault.depositAndLock(stranger, 7, value=7, sender=module)
+    first, second = accounts[6], accounts[7]
+    before = [system.free(account) for account in (first, second)]
+
+    system.vault.releaseSplit(NATIVE, [first, second, first], [3, 2, 1], sender=module)
+
+    assert [system.free(account) for account in (first, second)] == [before[0] + 4, before[1] + 2]
+    assert system.vault.locked(module, NATIVE) == 1
 
 
 def test_release__frees_money_for_any_account(system, stranger, module, accounts):

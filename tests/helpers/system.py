@@ -101,6 +101,8 @@ class System:
     access: Any
     signed: Any
     batches: Any
+    cache: Any
+    recurring: Any
     deployer: Any
     treasury: Any
     model_owner: Any
@@ -298,6 +300,8 @@ def deploy_system(accounts: Any, project: Any, ring_bits: int = 14) -> System:
         verifier=contracts["SignatureVerifier"],
         signed=contracts["SignedRequests"],
         batches=contracts["Batches"],
+        cache=contracts["ResultCache"],
+        recurring=contracts["Recurring"],
         deployer=deployer,
         treasury=treasury,
         model_owner=model_owner,

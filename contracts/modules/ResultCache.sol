@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IInferenceRouter} from "../interfaces/IInferenceRouter.sol";
+import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
+import {IOfferBook} from "../interfaces/IOfferBook.sol";
+import {IProviderStaking} from "../interfaces/IProviderStaking.sol";
+import {IResultCache} from "../interfaces/IResultCache.sol";
+import {IVault} from "../interfaces/IVault.sol";
+import {Earnings} from "./Earnings.sol";
+
+/// @title ResultCache
+/// @notice Final results, kept for those who ask the same again. See {IResultCache}.
+contract ResultCache is IResultCache, Earnings {
+    /// @inheritdoc IResultCache
+    uint256 public constant HIT_BPS = 1_000;
+
+    /// @inheritdoc IResultCache
+    uint256 public constant LIFETIME = 30 days;
+
+    /// @notice The verifier that asks for the operator's signature, which proves who answered and nothing more.
+    address public immutable SIGNATURE;
+
+    mapping(bytes32 key => Entry) private _entries;
+
+    constructor(
+        IOfferBook offers,
+        IVault vault,
+        IModelRegistry registry,
+        IProviderStaking staking,
+        address treasury,
+        address signature
+    ) Earnings(offers, vault, registry, staking, treasury) {
+        SIGNATURE = signature;
+    }
+
+    /// @inheritdoc IResultCache
+    function store(
+        uint256 jobId,
+        IInferenceRouter.Job calldata job,
+        uint32 epoch,
+        uint32 units,
+        bytes calldata output
+    ) external returns (bytes32 key) {
+        bool settled = IInferenceRouter(address(OFFERS)).isSettledWith(jobId, job, units, output);
+        require(settled, CacheNotSettled(jobId));
+        Query memory query = Query({
+            market: IOfferBook.Market({
+                modelId: job.modelId,
+                version: job.version,
+                epoch: epoch,
+                token: job.token,
+                verifier: job.verifier,
+                secondVerifier: job.secondVerifier,
+                resolution: job.resolution
+            }),
+            units: job.units,
+            inputHash: job.inputHash,
+            provider: 0
+        });
+        OFFERS.offerIn(job.offerId, query.market); // reverts when it is not the offer's, so the epoch is right
+        if (_isOnlySigned(query.market)) query.provider = job.provider;
+        key = _key(query);
+        uint40 until = _entries[key].until;
+        require(block.timestamp > until, CacheOccupied(key, until));
+
+        until = uint40(block.timestamp + LIFETIME);
+        // A part of the job's price, which is 96 bits wide.
+        uint96 price = uint96(((uint256(job.price) / job.units) * units * HIT_BPS) / 10_000);
+        _entries[key] = Entry(keccak256(output), job.offerId, until, price);
+        emit ResultCached(key, jobId, job.offerId, until, price);
+    }
+
+    /// @inheritdoc IResultCache
+    function hit(Query calldata query, uint256 maxPrice, bytes calldata output) external returns (uint256 paid) {
+        IOfferBook.Market calldata market = query.market;
+        REGISTRY.requireAccess(market.modelId, market.version, market.epoch, msg.sender);
+        bytes32 key = keyOf(query);
+        Entry memory entry = _entries[key];
+        require(block.timestamp <= entry.until, CacheMiss(key, entry.until));
+        bytes32 outputHash = keccak256(output);
+        require(outputHash == entry.outputHash, CacheOutputMismatch(outputHash, entry.outputHash));
+        paid = entry.price;
+        require(paid <= maxPrice, CachePriceTooHigh(paid, maxPrice));
+
+        _earn(entry.offerId, paid);
+        emit CacheHit(key, msg.sender, paid);
+        VAULT.lock(msg.sender, market.token, paid);
+    }
+
+    /// @inheritdoc IResultCache
+    function entryOf(Query calldata query) external view returns (Entry memory) {
+        return _entries[keyOf(query)];
+    }
+
+    /// @inheritdoc IResultCache
+    function keyOf(Query calldata query) public view returns (bytes32) {
+        bool named = query.provider != 0;
+        bool needed = _isOnlySigned(query.market);
+        require(named == needed, CacheProviderInvalid(query.provider, needed));
+        return _key(query);
+    }
+
+    function _isOnlySigned(IOfferBook.Market memory market) private view returns (bool) {
+        return market.verifier == SIGNATURE && market.secondVerifier == address(0) && market.resolution == address(0);
+    }
+
+    function _key(Query memory query) private pure returns (bytes32) {
+        return keccak256(abi.encode(query));
+    }
+}
