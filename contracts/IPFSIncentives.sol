@@ -277,13 +277,13 @@ contract IPFSIncentives is IIPFSIncentives {
         (bytes32 root, uint256 size, uint256 samples) = (d.root, d.sizeBytes, d.samples);
         require(proofs.length == samples, IncentivesSamplesMismatch(proofs.length, samples));
         uint256 leaves = Possession.leaves(size);
-        uint256 depth = Possession.depth(leaves);
+        uint256 hashes = Possession.pathLength(leaves);
         for (uint256 i = 0; i < samples; ++i) {
             Proof calldata proof = proofs[i];
             uint256 index = _leafOf(seed, i, leaves);
             uint256 length = Possession.leafLength(size, index);
             require(proof.leaf.length == length, IncentivesLeafLengthMismatch(proof.leaf.length, length));
-            require(proof.path.length == depth, IncentivesPathLengthMismatch(proof.path.length, depth));
+            require(proof.path.length == hashes, IncentivesPathLengthMismatch(proof.path.length, hashes));
             bytes32 got = Possession.rootOf(index, proof.leaf, proof.path);
             require(got == root, IncentivesProofWrong(got, root));
         }

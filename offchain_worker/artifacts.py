@@ -12,8 +12,8 @@ from offchain_worker.errors import (
     ModelTooLarge,
 )
 from offchain_worker.storage.base import Store
+from offchain_worker.storage.chunking import cid_of
 from offchain_worker.storage.cid import Cid
-from offchain_worker.storage.layout import import_folder, keep_nothing
 
 
 class Artifacts:
@@ -74,7 +74,7 @@ class Artifacts:
         if not folder.is_dir():
             return False
         try:
-            return import_folder(folder, keep_nothing).cid == cid
+            return cid_of(folder, threads=2).cid == cid
         except BadArtifact:  # such as a symlink that somebody put there
             return False
 

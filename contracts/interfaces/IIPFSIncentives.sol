@@ -93,7 +93,7 @@ interface IIPFSIncentives {
 
     /// @notice One leaf and its way to the root.
     /// @param leaf The leaf's bytes: 1,024, or less for the last one.
-    /// @param path Nodes beside the way, from the leaf up.
+    /// @param path The hashes of the 7 others of the leaf's group, then the nodes beside the way up.
     struct Proof {
         bytes leaf;
         bytes32[] path;
@@ -199,7 +199,7 @@ interface IIPFSIncentives {
     /// @notice A leaf is longer or shorter than the leaf of this index, in bytes.
     error IncentivesLeafLengthMismatch(uint256 got, uint256 expected);
 
-    /// @notice A path has more or fewer nodes than the tree has levels.
+    /// @notice A path has more or fewer hashes than lead to the root.
     error IncentivesPathLengthMismatch(uint256 got, uint256 expected);
 
     /// @notice Leaf and path do not lead to the version's root.

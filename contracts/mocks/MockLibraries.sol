@@ -35,9 +35,9 @@ contract MockLibraries {
     function possessionShape(
         uint256 size,
         uint256 index
-    ) external pure returns (uint256 leaves, uint256 depth, uint256 leafLength) {
+    ) external pure returns (uint256 leaves, uint256 pathLength, uint256 leafLength) {
         leaves = Possession.leaves(size);
-        depth = Possession.depth(leaves);
+        pathLength = Possession.pathLength(leaves);
         if (index < leaves) leafLength = Possession.leafLength(size, index);
     }
 

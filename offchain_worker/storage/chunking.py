@@ -4,30 +4,28 @@ A shard is 128 MiB of one file: 128 leaves of 1 MiB under a root of their own, s
 and checked, by itself. Every leaf of a shard is also a leaf of the file, so shards cost one small block each.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from hashlib import sha256
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from threading import local
+from typing import Protocol
 
-from offchain_worker.storage.cid import Cid
+from offchain_worker.errors import BadArtifact
+from offchain_worker.storage.cid import RAW, Cid
 from offchain_worker.storage.dag import Node, leaf
-from offchain_worker.storage.layout import (
-    CHUNK_BYTES,
-    Put,
-    join,
-    keep_nothing,
-    walk_folder,
-)
+from offchain_worker.storage.layout import CHUNK_BYTES, Put, join, keep_nothing, walk_folder
 from offchain_worker.storage.possession import SHARD_BYTES, Tree, TreeBuilder
-from offchain_worker.storage.possession_process import ProcessTreeBuilder
+from offchain_worker.storage.possession_process import tree_process
 
-AHEAD_PER_THREAD = 4
-"""Chunks that wait for each thread: what is in memory is this many MiB for each."""
 PROCESS_FROM_BYTES = 64 << 20
 """From this size on another process is worth its start."""
+PIECE_BYTES = 128 << 10
+"""What one thread reads and hashes at a time when nobody needs the chunk: it stays in the core's own cache."""
 
 _SHARD_LEAVES = SHARD_BYTES // CHUNK_BYTES
 
@@ -62,37 +60,68 @@ class Scan:
         return self.tree.size_bytes
 
 
-class _Builder(Protocol):
-    def update(self, piece: bytes) -> None: ...
-
-    def finish(self) -> Tree: ...
-
-
 def scan(path: Path, put: Put = keep_nothing, threads: int = 1) -> Scan:
     """Read a file or folder once.
 
     Args:
         path: What to read.
-        put: Gets every block; with more than one thread it is called from several of them.
-        threads: How many cores to use, at least 1. With two or more, the possession tree of what is 64 MiB or more is
-            built by another process.
+        put: Gets every block.
+        threads: How many cores to use. With two or more, the possession tree of what is 64 MiB or more is built by
+            another process; more than two gain nothing.
 
     Raises:
         BadArtifact: A folder holds what is neither file nor folder, or too many entries.
     """
     with ExitStack() as stack:
-        builder: _Builder = TreeBuilder()
+        builder: _Builder = _OwnBuilder()
         if threads > 1 and size_on_disk(path) >= PROCESS_FROM_BYTES:
-            builder = stack.enter_context(ProcessTreeBuilder())
-        scanner = _Scanner(put, builder.update, threads, stack)
-        node = walk_folder(path, put, scanner.file) if path.is_dir() else scanner.file("", path)
-        return Scan(node, tuple(scanner.shards), builder.finish())
+            builder = stack.enter_context(tree_process())
+        shards: list[Shard] = []
+
+        def add(name: str, file_path: Path) -> Node:
+            with file_path.open("rb", buffering=0) as file:
+                leaves = list(_leaves(file, builder, put))
+            offset = 0
+            for start in range(0, len(leaves), _SHARD_LEAVES):
+                shard = join(leaves[start : start + _SHARD_LEAVES], put)
+                shards.append(Shard(shard.cid, name, offset, shard.size_bytes))
+                offset += shard.size_bytes
+            return join(leaves, put)
+
+        node = walk_folder(path, put, add) if path.is_dir() else add("", path)
+        return Scan(node, tuple(shards), builder.finish())
 
 
 def cid_of(path: Path, threads: int = 1) -> Node:
-    """Return the root of a file without its possession tree."""
-    with ExitStack() as stack:
-        return _Scanner(keep_nothing, lambda _: None, threads, stack).file("", path)
+    """Return the root of a file or folder, without its possession tree.
+
+    Args:
+        path: What to read.
+        threads: How many cores to use, at least 1.
+
+    Raises:
+        BadArtifact: As `scan`, or a file was cut while it was read.
+    """
+    buffers = local()
+    # Two threads that often take the interpreter's lock wait for each other; one thread gains from a core's own cache.
+    piece_bytes = CHUNK_BYTES if threads > 1 else PIECE_BYTES
+    with ThreadPoolExecutor(threads) as pool:
+        spread = pool.map if threads > 1 else map
+
+        def add(_: str, file_path: Path) -> Node:
+            with file_path.open("rb", buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size
+
+                def node(offset: int) -> Node:
+                    length = min(CHUNK_BYTES, size - offset)
+                    if not hasattr(buffers, "piece"):
+                        buffers.piece = memoryview(bytearray(piece_bytes))
+                    return _leaf_at(file, offset, length, buffers.piece)
+
+                leaves = list(spread(node, range(0, max(size, 1), CHUNK_BYTES)))
+            return join(leaves, keep_nothing)
+
+        return walk_folder(path, keep_nothing, add) if path.is_dir() else add("", path)
 
 
 def size_on_disk(path: Path) -> int:
@@ -102,57 +131,55 @@ def size_on_disk(path: Path) -> int:
     return sum(entry.lstat().st_size for entry in path.rglob("*") if entry.is_file())
 
 
-class _Scanner:
-    def __init__(
-        self, put: Put, also: Callable[[bytes], None], threads: int, stack: ExitStack
-    ) -> None:
-        self._put = put
-        self._also = also
-        self._threads = threads
-        self._pool = stack.enter_context(ThreadPoolExecutor(threads)) if threads > 1 else None
-        self.shards: list[Shard] = []
+class _Builder(Protocol):
+    def place(self) -> memoryview: ...
 
-    def file(self, name: str, path: Path) -> Node:
-        with path.open("rb", buffering=0) as file:
-            leaves = list(self._leaves(file))
-        offset = 0
-        for start in range(0, len(leaves), _SHARD_LEAVES):
-            shard = join(leaves[start : start + _SHARD_LEAVES], self._put)
-            self.shards.append(Shard(shard.cid, name, offset, shard.size_bytes))
-            offset += shard.size_bytes
-        return join(leaves, self._put)
+    def update(self, piece: memoryview) -> None: ...
 
-    def _leaves(self, file: BinaryIO) -> Iterator[Node]:
-        waiting: deque[Future[Node]] = deque()
-        for chunk in _chunks(file):
-            if self._pool is None:
-                node = self._leaf(chunk)
-                self._also(chunk)
-                yield node
-                continue
-            waiting.append(self._pool.submit(self._leaf, chunk))
-            self._also(chunk)
-            if len(waiting) > AHEAD_PER_THREAD * self._threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-    def _leaf(self, chunk: bytes) -> Node:
-        node = leaf(chunk)
-        self._put(node.cid, chunk)
-        return node
+    def finish(self) -> Tree: ...
 
 
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    """Yield a file's chunks; an empty file has one empty chunk. Reads of special files may be short."""
+class _OwnBuilder(TreeBuilder):
+    """Builds the tree in this process, from one place that is used again and again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._place = memoryview(bytearray(CHUNK_BYTES))
+
+    def place(self) -> memoryview:
+        return self._place
+
+
+def _leaves(file: FileIO, builder: _Builder, put: Put) -> Iterator[Node]:
+    """Put and yield a file's chunks; an empty file has one empty chunk. Reads of special files may be short."""
     first = True
     while True:
-        chunk = file.read(CHUNK_BYTES)
-        while 0 < len(chunk) < CHUNK_BYTES and (more := file.read(CHUNK_BYTES - len(chunk))):
-            chunk += more
-        if not chunk and not first:
+        place = builder.place()
+        length = 0
+        while length < CHUNK_BYTES and (more := file.readinto(place[length:])):
+            length += more
+        if not length and not first:
             return
-        yield chunk
-        if len(chunk) < CHUNK_BYTES:
+        chunk = place[:length]
+        builder.update(chunk)
+        node = leaf(chunk)
+        put(node.cid, chunk)
+        yield node
+        if length < CHUNK_BYTES:
             return
         first = False
+
+
+def _leaf_at(file: FileIO, offset: int, length: int, buffer: memoryview) -> Node:
+    """Return the node of one chunk of a file, read in pieces that fit into `buffer`."""
+    hashed = sha256()
+    at = offset
+    while left := offset + length - at:
+        count = os.preadv(file.fileno(), [buffer[:left]], at)
+        if not count:
+            raise BadArtifact(
+                f"expected {file.name} to stay as it is while it is read, but it was cut: try it again"
+            )
+        hashed.update(buffer[:count])
+        at += count
+    return Node(Cid.of_digest(RAW, hashed.digest()), length, length)

@@ -11,6 +11,9 @@ from typing import Self
 
 from offchain_worker.errors import BadArtifact
 
+Block = bytes | memoryview
+"""A block's bytes."""
+
 RAW = 0x55
 DAG_PB = 0x70
 CID_BYTES = 36
@@ -33,9 +36,14 @@ class Cid:
             )
 
     @classmethod
-    def of(cls, codec: int, block: bytes) -> Self:
+    def of(cls, codec: int, block: Block) -> Self:
         """Return the CID of a block; `codec` is `RAW` or `DAG_PB`."""
-        return cls(_PREFIXES[codec] + hashlib.sha256(block).digest())
+        return cls.of_digest(codec, hashlib.sha256(block).digest())
+
+    @classmethod
+    def of_digest(cls, codec: int, digest: bytes) -> Self:
+        """Return the CID of a block with this SHA-256 digest."""
+        return cls(_PREFIXES[codec] + digest)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -65,6 +73,6 @@ class Cid:
         """`RAW` or `DAG_PB`."""
         return _CODECS[self.data[:4]]
 
-    def matches(self, block: bytes) -> bool:
+    def matches(self, block: Block) -> bool:
         """Whether `block` is what this identifier names."""
         return hashlib.sha256(block).digest() == self.data[4:]

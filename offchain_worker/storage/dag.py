@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from offchain_worker.errors import BadArtifact
-from offchain_worker.storage.cid import DAG_PB, RAW, Cid
+from offchain_worker.storage.cid import DAG_PB, RAW, Block, Cid
 
 MAX_BLOCK_BYTES = 2 << 20
 """Longest block that other nodes pass on."""
@@ -61,7 +61,7 @@ class FilePart:
     """Bytes of content below each link, as it says itself."""
 
 
-def leaf(chunk: bytes) -> Node:
+def leaf(chunk: Block) -> Node:
     """Return the node of one chunk of a file; its block is the chunk itself."""
     return Node(Cid.of(RAW, chunk), len(chunk), len(chunk))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from offchain_worker.errors import ArtifactTooLarge, BadArtifact
-from offchain_worker.storage.cid import Cid
+from offchain_worker.storage.cid import Block, Cid
 from offchain_worker.storage.dag import (
     MAX_BLOCK_BYTES,
     Directory,
@@ -28,12 +28,13 @@ MAX_LINKS = 1024
 MAX_DEPTH = 64
 """Deepest nesting of folders and of blocks that is read: a bound against hostile graphs."""
 
-Put = Callable[[Cid, bytes], None]
+Put = Callable[[Cid, Block], None]
+"""Takes a block with its CID; the block's memory is only lent until it returns."""
 Get = Callable[[Cid], bytes]
 Add = Callable[[str, Path], Node]
 
 
-def keep_nothing(cid: Cid, block: bytes) -> None:
+def keep_nothing(cid: Cid, block: Block) -> None:
     """A `Put` for those who only want the CID."""
 
 

@@ -1,28 +1,29 @@
 """Merkle tree over the leaves of 1 KiB of a byte stream: who can show random leaves of it has the stream.
 
-Twin of `contracts/libraries/Possession.sol`. A leaf is SHA-256(0x00 ‖ bytes) and a node SHA-256(0x01 ‖ left ‖ right).
-All leaves are equally deep; where there is no leaf below a node, it counts as 32 zero bytes. A node 10 levels up covers
-a mebibyte, one 17 levels up a shard of 128 MiB.
+Twin of `contracts/libraries/Possession.sol`. A leaf is SHA-256(0x00 ‖ bytes), a group SHA-256(0x02 ‖ its 8 leaves), and
+above the groups the tree is binary: a node is SHA-256(0x01 ‖ left ‖ right). All leaves are equally deep; where there is
+no leaf below a place, it counts as 32 zero bytes. A node 7 levels above the groups covers a mebibyte, one 14 levels
+above them a shard of 128 MiB.
 
 The stream of a folder is its files' bytes, one after the other, in the order of the folder's links, depth first.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-
-import numpy as np
 
 from offchain_worker.errors import BadArtifact
 
 LEAF_BYTES = 1 << 10
+GROUP_LEAVES = 8
 MEBIBYTE = 1 << 20
 SHARD_BYTES = 128 << 20
 EMPTY = bytes(32)
 
 _LEAVES = MEBIBYTE // LEAF_BYTES
-_BLOCK_DEPTH = 10
+_BLOCK_DEPTH = 7
+_TAGGED = sha256(b"\x00")
 _SHARD_BLOCKS = SHARD_BYTES // MEBIBYTE
 
 
@@ -36,9 +37,9 @@ def leaf_length(size_bytes: int, index: int) -> int:
     return min(LEAF_BYTES, size_bytes - index * LEAF_BYTES)
 
 
-def depth(leaves: int) -> int:
-    """Number of nodes beside the way from a leaf to the root."""
-    return max(leaves - 1, 0).bit_length()
+def path_length(leaves: int) -> int:
+    """Number of hashes that lead from one of so many leaves to the root: its group's others, then one per level."""
+    return GROUP_LEAVES - 1 + _depth(-(-leaves // GROUP_LEAVES))
 
 
 def leaf_hash(leaf: bytes) -> bytes:
@@ -46,15 +47,22 @@ def leaf_hash(leaf: bytes) -> bytes:
     return sha256(b"\x00" + leaf).digest()
 
 
+def group_hash(leaves: Sequence[bytes]) -> bytes:
+    """Return the node above the hashes of at most 8 leaves."""
+    return sha256(b"\x02" + b"".join(leaves).ljust(32 * GROUP_LEAVES, b"\0")).digest()
+
+
 def node_hash(left: bytes, right: bytes) -> bytes:
     """Return the node above two nodes; nothing is above nothing."""
     return EMPTY if left == right == EMPTY else sha256(b"\x01" + left + right).digest()
 
 
-def root_of(index: int, leaf: bytes, path: Iterable[bytes]) -> bytes:
-    """Return the root that a leaf and the nodes beside its way, from the leaf up, lead to."""
-    node = leaf_hash(leaf)
-    for sibling in path:
+def root_of(index: int, leaf: bytes, path: Sequence[bytes]) -> bytes:
+    """Return the root that a leaf, the 7 others of its group and the nodes beside the way up lead to."""
+    index, at = divmod(index, GROUP_LEAVES)
+    others = path[: GROUP_LEAVES - 1]
+    node = group_hash([*others[:at], leaf_hash(leaf), *others[at:]])
+    for sibling in path[GROUP_LEAVES - 1 :]:
         node = node_hash(node, sibling) if index & 1 == 0 else node_hash(sibling, node)
         index >>= 1
     return node
@@ -62,7 +70,7 @@ def root_of(index: int, leaf: bytes, path: Iterable[bytes]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A leaf and the nodes beside its way to the root, from the leaf up."""
+    """A leaf, the hashes of the 7 others of its group in their order, and the nodes beside the way up to the root."""
 
     index: int
     leaf: bytes
@@ -74,7 +82,7 @@ class Proof:
         return (
             0 <= self.index < leaves
             and len(self.leaf) == leaf_length(size_bytes, self.index)
-            and len(self.path) == depth(leaves)
+            and len(self.path) == path_length(leaves)
             and root_of(self.index, self.leaf, self.path) == root
         )
 
@@ -92,7 +100,7 @@ class Tree:
     @property
     def root(self) -> bytes:
         """The possession root; 32 zero bytes for an empty stream."""
-        return _fold(list(self.blocks), depth(len(self.blocks)))[-1][0] if self.blocks else EMPTY
+        return _fold(list(self.blocks), _depth(len(self.blocks)))[-1][0] if self.blocks else EMPTY
 
     @property
     def shards(self) -> tuple[bytes, ...]:
@@ -116,17 +124,21 @@ class Tree:
         if not 0 <= index < leaves:
             raise BadArtifact(f"expected a leaf below {leaves}, got {index}")
         block, at = divmod(index, _LEAVES)
-        parts = [mebibyte[i : i + LEAF_BYTES] for i in range(0, len(mebibyte), LEAF_BYTES)]
-        whole = depth(leaves)
-        low = _fold([leaf_hash(part) for part in parts], min(whole, _BLOCK_DEPTH))
+        group, member = divmod(at, GROUP_LEAVES)
+        hashes = _leaf_hashes(mebibyte)
+        whole = _depth(-(-leaves // GROUP_LEAVES))
+        low = _fold(_group_hashes(hashes), min(whole, _BLOCK_DEPTH))
         if low[-1][0] != self.blocks[block]:
             raise BadArtifact(
                 f"expected MiB {block} of the stream with node {self.blocks[block].hex()}, "
                 f"got {len(mebibyte)} bytes with {low[-1][0].hex()}: the file was changed"
             )
         high = _fold(list(self.blocks), whole - len(low) + 1)
-        path = _beside(low, at) + _beside(high, block)
-        return Proof(index, parts[at], tuple(path))
+        others = hashes[group * GROUP_LEAVES :][:GROUP_LEAVES]
+        others += [EMPTY] * (GROUP_LEAVES - len(others))
+        others.pop(member)
+        leaf = mebibyte[at * LEAF_BYTES : (at + 1) * LEAF_BYTES]
+        return Proof(index, leaf, (*others, *_beside(low, group), *_beside(high, block)))
 
     def pack(self) -> bytes:
         """Return it as bytes: the size in 8 bytes, big-endian, then the nodes."""
@@ -152,14 +164,9 @@ class TreeBuilder:
         self._blocks: list[bytes] = []
         self._rest = bytearray()
         self._size_bytes = 0
-        # Leaves and nodes lie in rows with their tag in front, so that hashing them copies nothing per row.
-        self._leaves = np.zeros((_LEAVES, 1 + LEAF_BYTES), np.uint8)
-        self._leaf_rows = [memoryview(row) for row in self._leaves]
-        self._nodes = np.ones((_LEAVES // 2, 65), np.uint8)
-        self._node_rows = [memoryview(row) for row in self._nodes]
 
-    def update(self, piece: bytes) -> None:
-        """Append a piece."""
+    def update(self, piece: bytes | memoryview) -> None:
+        """Append a piece, which is not needed after that."""
         self._size_bytes += len(piece)
         at = 0
         if self._rest:
@@ -167,32 +174,21 @@ class TreeBuilder:
             self._rest += piece[:at]
             if len(self._rest) < MEBIBYTE:
                 return
-            self._blocks.append(self._block(memoryview(bytes(self._rest))))
+            self._blocks.append(_block(self._rest))
             self._rest.clear()
         view = memoryview(piece)
         while len(piece) - at >= MEBIBYTE:
-            self._blocks.append(self._block(view[at : at + MEBIBYTE]))
+            self._blocks.append(_block(view[at : at + MEBIBYTE]))
             at += MEBIBYTE
         self._rest += view[at:]
 
     def finish(self) -> Tree:
         """Return the tree of all that came. The builder is used up."""
         if self._rest:
-            rest = bytes(self._rest)
-            leaves = [leaf_hash(rest[i : i + LEAF_BYTES]) for i in range(0, len(rest), LEAF_BYTES)]
-            levels = _BLOCK_DEPTH if self._blocks else depth(len(leaves))
-            self._blocks.append(_fold(leaves, levels)[-1][0])
+            groups = _group_hashes(_leaf_hashes(self._rest))
+            levels = _BLOCK_DEPTH if self._blocks else _depth(len(groups))
+            self._blocks.append(_fold(groups, levels)[-1][0])
         return Tree(self._size_bytes, tuple(self._blocks))
-
-    def _block(self, mebibyte: memoryview) -> bytes:
-        self._leaves[:, 1:] = np.frombuffer(mebibyte, np.uint8).reshape(_LEAVES, LEAF_BYTES)
-        level = b"".join([hashed.digest() for hashed in map(sha256, self._leaf_rows)])
-        count = _LEAVES // 2
-        while count:
-            self._nodes[:count, 1:] = np.frombuffer(level, np.uint8).reshape(count, 64)
-            level = b"".join([hashed.digest() for hashed in map(sha256, self._node_rows[:count])])
-            count //= 2
-        return level
 
 
 def tree_of(data: bytes) -> Tree:
@@ -206,6 +202,30 @@ def sample(size_bytes: int, count: int) -> list[int]:
     """Return `count` leaves of a stream that nobody can foresee."""
     leaves = leaf_count(size_bytes)
     return [int.from_bytes(os.urandom(16)) % leaves for _ in range(count)] if leaves else []
+
+
+def _depth(nodes: int) -> int:
+    """Levels of a binary tree above so many nodes."""
+    return max(nodes - 1, 0).bit_length()
+
+
+def _block(mebibyte: bytearray | memoryview) -> bytes:
+    return _fold(_group_hashes(_leaf_hashes(mebibyte)), _BLOCK_DEPTH)[-1][0]
+
+
+def _leaf_hashes(data: bytes | bytearray | memoryview) -> list[bytes]:
+    """Return `leaf_hash` of each leaf. Each is a copy of a hash with the tag, so that no leaf is copied behind one."""
+    hashes = []
+    with memoryview(data) as view:
+        for start in range(0, len(view), LEAF_BYTES):
+            hashed = _TAGGED.copy()
+            hashed.update(view[start : start + LEAF_BYTES])
+            hashes.append(hashed.digest())
+    return hashes
+
+
+def _group_hashes(leaves: list[bytes]) -> list[bytes]:
+    return [group_hash(leaves[i : i + GROUP_LEAVES]) for i in range(0, len(leaves), GROUP_LEAVES)]
 
 
 def _fold(level: list[bytes], levels: int) -> list[list[bytes]]:

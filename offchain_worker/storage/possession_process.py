@@ -1,69 +1,112 @@
 """Builds a possession tree in a process of its own: the interpreter lock is held while leaves of 1 KiB are hashed.
 
-`python -m offchain_worker.storage.possession_process` reads a stream from its input to the end, then writes the packed
-tree. With it a second core works while the first one makes CIDs and writes blocks.
+The stream goes through memory that both processes share, so nothing is copied: the reader fills a place, says how many
+bytes there are, and goes on with them itself (CID, blocks); the other process answers one byte for each place that it
+has hashed, and at the end the packed tree. `python -m offchain_worker.storage.possession_process DESCRIPTOR` is that
+other process.
 """
 
+import mmap
 import os
 import subprocess
 import sys
-from types import TracebackType
-from typing import Self
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, cast
 
+from offchain_worker.errors import WorkerError
 from offchain_worker.storage.possession import MEBIBYTE, Tree, TreeBuilder
+
+PLACES = 8
+"""Mebibytes of shared memory: how far one process may be ahead of the other."""
+
+_NUMBER_BYTES = 4
 
 
 class ProcessTreeBuilder:
-    """A `TreeBuilder` whose hashing is done by another process. Use it as a context: leaving it ends the process."""
+    """The end that reads the stream. See `tree_process`."""
 
-    def __init__(self) -> None:
-        theirs_in, self._to = os.pipe()
-        self._from, theirs_out = os.pipe()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__], stdin=theirs_in, stdout=theirs_out
-        )
-        os.close(theirs_in)
-        os.close(theirs_out)
+    def __init__(self, shared: mmap.mmap, process: subprocess.Popen[bytes]) -> None:
+        self._places = _places(shared)
+        self._process = process
+        self._to, self._answers = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
+        self._sent = 0
+        self._answered = 0
 
-    def __enter__(self) -> Self:
-        return self
+    def place(self) -> memoryview:
+        """Return the memory for the next piece, 1 MiB; it is the reader's own until `PLACES` further pieces came.
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._end_input()
-        os.close(self._from)
+        Raises:
+            WorkerError: The other process died.
+        """
+        while self._sent - self._answered >= PLACES:
+            self._take_answer()
+        return self._places[self._sent % PLACES]
 
-    def update(self, piece: bytes) -> None:
-        """Append a piece."""
-        view = memoryview(piece)
-        while view:
-            view = view[os.write(self._to, view) :]
+    def update(self, piece: memoryview) -> None:
+        """Append what was put at the beginning of the last `place`. Errors as `place`."""
+        try:
+            self._to.write(len(piece).to_bytes(_NUMBER_BYTES))
+        except BrokenPipeError:
+            raise _died() from None
+        self._sent += 1
 
     def finish(self) -> Tree:
-        """Return the tree of all that came."""
-        self._end_input()
-        packed = bytearray()
-        while part := os.read(self._from, MEBIBYTE):
-            packed += part
-        return Tree.unpack(bytes(packed))
+        """Return the tree of all that came. Errors as `place`."""
+        self._to.close()
+        while self._answered < self._sent:
+            self._take_answer()
+        if not (packed := self._answers.read()):
+            raise _died()
+        return Tree.unpack(packed)
 
-    def _end_input(self) -> None:
-        if self._to >= 0:
-            os.close(self._to)
-            self._to = -1
+    def _take_answer(self) -> None:
+        if not self._answers.read(1):
+            raise _died()
+        self._answered += 1
+
+
+@contextmanager
+def tree_process() -> Iterator[ProcessTreeBuilder]:
+    """Start the other process; it ends with the context."""
+    with tempfile.TemporaryFile() as file:
+        file.truncate(PLACES * MEBIBYTE)
+        shared = mmap.mmap(file.fileno(), PLACES * MEBIBYTE)
+        process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(file.fileno())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[file.fileno()],
+            bufsize=0,
+        )
+        with process:  # closes the pipes and waits
+            try:
+                yield ProcessTreeBuilder(shared, process)
+            finally:
+                process.kill()
+
+
+def _places(shared: mmap.mmap) -> list[memoryview]:
+    view = memoryview(shared)
+    return [view[i * MEBIBYTE : (i + 1) * MEBIBYTE] for i in range(PLACES)]
+
+
+def _died() -> WorkerError:
+    return WorkerError(
+        "expected the possession tree of the process that builds it, which died: try it again"
+    )
 
 
 def main() -> None:
-    """Read the stream, write its tree."""
+    """Hash what is put into the shared memory; write the tree when there is no more."""
+    places = _places(mmap.mmap(int(sys.argv[1]), PLACES * MEBIBYTE))
     builder = TreeBuilder()
-    while piece := sys.stdin.buffer.read(MEBIBYTE):
-        builder.update(piece)
+    number = 0
+    while length := os.read(0, _NUMBER_BYTES):
+        builder.update(places[number % PLACES][: int.from_bytes(length)])
+        os.write(1, b".")
+        number += 1
     sys.stdout.buffer.write(builder.finish().pack())
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 from offchain_worker.errors import ArtifactMissing, BadArtifact, CorruptedBlock
 from offchain_worker.storage.block_writer import BlockWriter
 from offchain_worker.storage.chunking import Scan, scan
-from offchain_worker.storage.cid import DAG_PB, Cid
+from offchain_worker.storage.cid import DAG_PB, Block, Cid
 from offchain_worker.storage.dag import Node, decode
 from offchain_worker.storage.export import export
 from offchain_worker.storage.layout import Put, import_file, import_folder, read_file
@@ -129,7 +129,7 @@ class EmbeddedStore:
         """Give a `Put` for blocks whose hash was checked, which threads may share; all are durable when it is left."""
         with self.pins.locked(alone=False), BlockWriter(self._incoming) as writer:
 
-            def put(cid: Cid, block: bytes) -> None:
+            def put(cid: Cid, block: Block) -> None:
                 path = self._path(cid)
                 if not self._holds(path, block):
                     writer.write(path, block)
@@ -166,7 +166,7 @@ class EmbeddedStore:
                     left += [link.cid for link in decode(at, self.get(at)).links]
 
     @staticmethod
-    def _holds(path: Path, block: bytes) -> bool:
+    def _holds(path: Path, block: Block) -> bool:
         """Whether this very block is stored already. A damaged one is not, and is written anew."""
         try:
             return path.stat().st_size == len(block) and path.read_bytes() == block

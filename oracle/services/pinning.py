@@ -14,7 +14,7 @@ from web3 import Web3
 
 from offchain_worker.errors import BadArtifact, WorkerError
 from offchain_worker.storage.cid import DAG_PB, Cid
-from offchain_worker.storage.possession import MEBIBYTE, Tree, TreeBuilder, depth, leaf_count
+from offchain_worker.storage.possession import MEBIBYTE, Tree, TreeBuilder, leaf_count, path_length
 from offchain_worker.storage.store import EmbeddedStore
 from offchain_worker.storage.walk import Stat, Stream
 from oracle.chain.contracts import Contracts
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 def answer_gas(samples: int, size_bytes: int) -> int:
     """About what an answer costs: nearly all of it is its calldata."""
-    return 23_500 + samples * (41 * (1_024 + 32 * depth(leaf_count(size_bytes))) + 400)
+    return 23_500 + samples * (41 * (1_024 + 32 * path_length(leaf_count(size_bytes))) + 400)
 
 
 @dataclass(frozen=True, slots=True)

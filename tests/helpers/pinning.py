@@ -12,12 +12,14 @@ from eth_utils import keccak
 from system import ETHER, NATIVE, System, version
 
 from offchain_worker.storage.possession import (
+    GROUP_LEAVES,
     MEBIBYTE,
     Tree,
-    depth,
+    group_hash,
     leaf_count,
     leaf_hash,
     node_hash,
+    path_length,
     tree_of,
 )
 from oracle.services.pin_rules import leaves_of
@@ -144,9 +146,10 @@ class BigPinning(Pinning):
     LEAF = bytes(byte or 1 for byte in stream_of(1024))
 
     def __post_init__(self) -> None:
-        level = leaf_hash(self.LEAF)
-        self.path = []
-        for _ in range(depth(leaf_count(self.SIZE))):
+        leaf = leaf_hash(self.LEAF)
+        self.path = [leaf] * (GROUP_LEAVES - 1)
+        level = group_hash([leaf] * GROUP_LEAVES)
+        while len(self.path) < path_length(leaf_count(self.SIZE)):
             self.path.append(level)
             level = node_hash(level, level)
         self.root = level

@@ -1,6 +1,6 @@
 """possession.py against Possession.sol: the same leaf and path lead to the same root.
 
-leaf counts, depths and lengths
+leaf counts, path lengths and leaf lengths
 └── are the same for every size and index
 root_of
 ├── a proof leads to the root
@@ -32,13 +32,15 @@ def test_shape__is_the_same(libraries, size, data):
 
     assert tuple(libraries.possessionShape(size, index)) == (
         leaves,
-        possession.depth(leaves),
+        possession.path_length(leaves),
         possession.leaf_length(size, index),
     )
 
 
 @given(
-    index=st.integers(0, 2**40), leaf=st.binary(max_size=1024), path=st.lists(words, max_size=30)
+    index=st.integers(0, 2**40),
+    leaf=st.binary(max_size=1024),
+    path=st.lists(words, min_size=7, max_size=37),
 )
 @QUICK
 def test_root_of__is_the_same(libraries, index, leaf, path):

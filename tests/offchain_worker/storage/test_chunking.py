@@ -2,7 +2,9 @@
 
 scan
 ├── CID and possession root are those of the slow way, for files and folders, with one thread and several
+├── and so is cid_of
 ├── shards cover each file, and each has the CID of its part as a file
+├── when a file is cut while its CID is made: it raises BadArtifact
 └── when an entry is a symlink: it raises BadArtifact
 EmbeddedStore.add
 ├── what it stored reads back the same
@@ -75,7 +77,7 @@ def test_scan__of_a_random_folder__is_the_slow_way(tmp_path_factory, made):
 
     found = scan(folder)
 
-    assert found.node == import_folder(folder, keep_nothing)
+    assert found.node == cid_of(folder, 2) == import_folder(folder, keep_nothing)
     assert found.tree == tree_of(stream)
 
 
@@ -111,6 +113,20 @@ def test_scan__of_a_sparse_file_of_two_shards__gives_their_cids(tmp_path):
         file.truncate(SHARD_BYTES)
     assert found.shards[0].cid == cid_of(first).cid
     assert found.shards[1].cid == leaf(bytes(5)).cid
+
+
+def test_cid_of__when_a_file_is_cut_meanwhile__raises(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(3 * MIB))
+    real = os.preadv
+
+    def cut(descriptor, buffers, offset):
+        os.truncate(path, MIB)
+        return real(descriptor, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", cut)
+    with pytest.raises(BadArtifact, match="it was cut"):
+        cid_of(path)
 
 
 def test_scan__when_an_entry_is_a_symlink__raises(tmp_path):

@@ -2,7 +2,6 @@
 
 tree_of
 ├── when the stream is empty: the root is zero
-├── when it has one leaf: the root is that leaf's hash
 ├── roots are what the definition says, written down a second time
 ├── pieces of any lengths give the same tree
 └── shards are the nodes over 128 MiB
@@ -16,7 +15,9 @@ Proof.proves
 Tree.unpack
 └── it reads what pack wrote, and refuses the rest
 another process
-└── it builds the same tree
+├── it builds the same tree
+├── when it is left early: it ends
+└── when it dies: there is an error, not a wait
 """
 
 import os
@@ -28,7 +29,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offchain_worker.errors import BadArtifact
+from offchain_worker.errors import BadArtifact, WorkerError
 from offchain_worker.storage.possession import (
     EMPTY,
     LEAF_BYTES,
@@ -37,14 +38,15 @@ from offchain_worker.storage.possession import (
     Proof,
     Tree,
     TreeBuilder,
-    depth,
+    group_hash,
     leaf_count,
     leaf_hash,
     node_hash,
+    path_length,
     root_of,
     tree_of,
 )
-from offchain_worker.storage.possession_process import ProcessTreeBuilder
+from offchain_worker.storage.possession_process import PLACES, tree_process
 
 
 def content(size):
@@ -52,10 +54,12 @@ def content(size):
 
 
 def plain_root(data):
-    """The definition: hash the leaves, then pairs, with zeros where nothing is."""
-    level = [
+    """The definition: hash the leaves, then groups of 8, then pairs, with zeros where nothing is."""
+    hashes = [
         sha256(b"\0" + data[i : i + LEAF_BYTES]).digest() for i in range(0, len(data), LEAF_BYTES)
     ]
+    hashes += [bytes(32)] * (-len(hashes) % 8)
+    level = [sha256(b"\2" + b"".join(hashes[i : i + 8])).digest() for i in range(0, len(hashes), 8)]
     while len(level) > 1:
         if len(level) % 2:
             level.append(bytes(32))
@@ -80,6 +84,8 @@ def prove(data, index):
         1025,
         2048,
         2049,
+        8 * 1024,
+        8 * 1024 + 1,
         5000,
         MEBIBYTE - 1,
         MEBIBYTE,
@@ -116,7 +122,7 @@ def test_prove__proves_every_leaf(size, data):
 
     assert proof.proves(tree_of(stream).root, size)
     assert proof.leaf == stream[index * LEAF_BYTES : (index + 1) * LEAF_BYTES]
-    assert len(proof.path) == depth(leaf_count(size))
+    assert len(proof.path) == path_length(leaf_count(size))
 
 
 def test_proves__when_anything_is_another__does_not():
@@ -134,14 +140,18 @@ def test_proves__when_anything_is_another__does_not():
     assert not replace(prove(stream, 4), leaf=prove(stream, 4).leaf + b"\0").proves(root, 5000)
 
 
-def test_proves__when_a_node_is_given_as_leaf__does_not():
-    stream = content(2048)
-    inner = b"".join(leaf_hash(stream[i : i + 1024]) for i in (0, 1024))
+def test_proves__when_a_node_or_group_is_given_as_leaf__does_not():
+    stream = content(9 * 1024)
+    leaves = [leaf_hash(stream[i : i + 1024]) for i in range(0, len(stream), 1024)]
+    groups = [group_hash(leaves[:8]), group_hash(leaves[8:])]
     root = tree_of(stream).root
+    others = (EMPTY,) * 7
 
-    assert root == node_hash(inner[:32], inner[32:]) != leaf_hash(inner)
-    assert not Proof(0, inner, ()).proves(root, len(inner))
-    assert root_of(0, inner, ()) != root
+    assert root == node_hash(*groups)
+    for inner in (b"".join(leaves[:8]), b"".join(groups)):
+        assert not Proof(0, inner, others).proves(root, len(inner))
+        assert root_of(0, inner, others) != root
+        assert leaf_hash(inner) not in (root, *groups)
 
 
 @pytest.mark.parametrize("index", [-1, 5])
@@ -180,20 +190,39 @@ def test_unpack__reads_what_pack_wrote_and_refuses_the_rest():
             Tree.unpack(broken)
 
 
-@pytest.mark.parametrize("size", [0, 5000, 2 * MEBIBYTE + 7])
-def test_process__builds_the_same_tree(size):
+def send(builder, data, length):
+    for start in range(0, len(data), length):
+        piece = data[start : start + length]
+        place = builder.place()
+        place[: len(piece)] = piece
+        builder.update(place[: len(piece)])
+
+
+@pytest.mark.parametrize("size", [0, 5000, 20 * MEBIBYTE + 7])
+@pytest.mark.parametrize("length", [MEBIBYTE, 700_000])
+def test_process__builds_the_same_tree(size, length):
     data = content(size)
 
-    with ProcessTreeBuilder() as builder:
-        for start in range(0, size, 700_000):
-            builder.update(data[start : start + 700_000])
+    with tree_process() as builder:
+        send(builder, data, length)
         tree = builder.finish()
 
     assert tree == tree_of(data)
 
 
 def test_process__when_left_early__ends():
-    with ProcessTreeBuilder() as builder:
-        builder.update(os.urandom(3 * MEBIBYTE))
+    with tree_process() as builder:
+        send(builder, os.urandom(3 * MEBIBYTE), MEBIBYTE)
 
     assert builder._process.poll() is not None
+
+
+def test_process__when_it_dies__says_so_and_does_not_wait():
+    def run():
+        with tree_process() as builder:
+            builder._process.kill()
+            send(builder, bytes(2 * PLACES * MEBIBYTE), MEBIBYTE)
+            builder.finish()
+
+    with pytest.raises(WorkerError, match="the process that builds it, which died"):
+        run()
