@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-pin test test-all check format bench soak setup clean
+.PHONY: help demo demo-pin test test-all check format bench soak mutate setup clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,9 @@ bench: $(READY) ## every benchmarks/bench_*.py; the figures go to benchmarks/res
 
 soak: $(READY) ## MINUTES=10 SEED=n: random faults and kills on real processes, then the chain says that nothing was lost
 	@nice $(BIN)/python benchmarks/soak.py --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
+mutate: $(READY) ## SEED=1 N=200: random changes of the contracts that move money; nine of ten must fail a test
+	@nice $(BIN)/python tools/mutation/run.py --seed $(or $(SEED),1) --number $(or $(N),200)
 
 setup: $(READY) ## only the set-up, for those who then run ape, pytest or lattice by hand
 
