@@ -1,9 +1,10 @@
-"""How long a provider takes from the block with the event to its answer on the wire, apart from the model itself.
+"""How fast a provider is, apart from the model itself: a real process on anvil, the real contracts, durable commits.
 
-A real provider process (`lattice provider run`) on anvil, durable commits on. Measured from the moment the transaction
-with the request is in a block (asked of the chain) to the moment the answer has been sent (written down by the
-provider), less the time in the model; at one request at a time, and at fifty in one block. Written to
-benchmarks/results/worker.json.
+Latency: from the moment the transaction with the request is in a block (asked of the chain) to the moment the answer
+has been sent (written down by the provider), less the time in the model; at one request at a time, and at fifty in one
+block. Throughput: requests that wait at once, until the chain has all answers; with models in a process of the
+provider's own, and with one and three workers on one queue (a real Redis). And a burst of a thousand: what became of
+them. Written to benchmarks/results/worker.json.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ import os
 import platform
 import sqlite3
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +29,12 @@ import ape
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
-from offchain_worker import payload  # noqa: E402 -- the path has to be set first
+from live_chain import SETTLED  # noqa: E402 -- the path has to be set first
+from redis_server import RedisServer  # noqa: E402
+
+from offchain_worker import payload  # noqa: E402
 from offchain_worker.pipeline import add_packaged  # noqa: E402
 from offchain_worker.storage.store import EmbeddedStore  # noqa: E402
 from oracle.chain.contracts import Contracts, Deployment  # noqa: E402
@@ -37,12 +44,15 @@ from scripts._support.devnet import Anvil, ProviderProcess, lattice  # noqa: E40
 from scripts._support.plan import Settings  # noqa: E402
 
 ONE_BY_ONE, BURSTS, BURST = 100, 4, 50
-ANSWER_TIMEOUT_S = 60.0
+MANY, ALL = 300, 1_000
+ANSWER_TIMEOUT_S = 300.0
+SENT = "sent_at_ms IS NOT NULL"
+ON_CHAIN = "state IN ('mined', 'final')"
 POLL_INTERVAL_S = 0.02
 
 
 class Bench:
-    """A chain with one provider process that serves the trivial model `xor`."""
+    """A chain with one provider that serves the trivial model `xor`."""
 
     def __init__(self, anvil: Anvil, folder: Path) -> None:
         self.anvil = anvil
@@ -66,7 +76,7 @@ class Bench:
             "--ask",
             10**15,
             "--capacity",
-            1_000,
+            2 * ALL,
             "--backend",
             "reference",
         )
@@ -80,13 +90,33 @@ class Bench:
             "verifier": self.contracts.address("SignatureVerifier"),
             **{"secondVerifier": "0x" + "00" * 20, "resolution": "0x" + "00" * 20},
         }
+        self.provider_home, self.key = home, keys[2].private_key
+
+    @contextlib.contextmanager
+    def running(self, queue: str = "", workers: int = 0) -> Iterator[None]:
+        """The provider's process, and workers on the queue if one is named; the first answer has been given."""
         changes = {
             "chain": {"poll_interval_s": POLL_INTERVAL_S},
             "limits": {"price_to_gas": 0.0, "max_in_flight": 64},
+            "queue": {"url": queue},
             "keeper": {"claim": False},
         }
-        self.provider = ProviderProcess(home, keys[2].private_key, changes)
-        self.database = home / "jobs.sqlite"
+        self.provider = ProviderProcess(self.provider_home, self.key, changes)
+        self.database = self.provider_home / "jobs.sqlite"
+        command = [sys.executable, "-m", "oracle", "worker", "run", "--home", self.provider_home]
+        team = [
+            subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) for _ in range(workers)
+        ]
+        try:
+            for _ in range(1 + 4 * workers):  # each worker has loaded the model
+                self.latencies(1)
+            yield
+        finally:
+            self.provider.stop()
+            for worker in team:
+                worker.terminate()
+            for worker in team:
+                worker.wait(30)
 
     def home(self, home: Path, record: Path, key: str) -> Path:
         lattice(
@@ -138,33 +168,56 @@ class Bench:
         mined_ms = time.time() * 1_000
         if count > 1:
             self.anvil.call("evm_setAutomine", True)
-        jobs = self.answered(first, count)
+        jobs = self.wait(first, count, SENT)
         return [
             job["sent_at_ms"] - mined_ms - json.loads(job["inference"])["duration_ms"]
             for job in jobs
         ]
 
-    def answered(self, first: int, count: int) -> list[sqlite3.Row]:
-        """Wait until the provider has sent the answers of these jobs."""
+    def burst(self, count: int) -> dict[str, float]:
+        """Let `count` requests wait at once; returns how fast the chain had the answers, and how many."""
+        first = self.contracts.read("InferenceRouter", "lastJobId") + 1
+        self.anvil.call("evm_setAutomine", False)
+        for _ in range(count):
+            self.send()
+        start = time.monotonic()
+        while int(self.anvil.call("txpool_status")["pending"], 16):
+            self.anvil.call("evm_mine")
+        self.anvil.call("evm_setAutomine", True)
+        self.wait(first, count, ON_CHAIN)
+        seconds = time.monotonic() - start
+        settled = sum(
+            self.contracts.read("InferenceRouter", "stateOf", job) == SETTLED
+            for job in range(first, first + count)
+        )
+        return {
+            "requests": count,
+            "answered": settled,
+            "seconds": round(seconds, 1),
+            "answered_per_s": round(settled / seconds, 1),
+        }
+
+    def wait(self, first: int, count: int, condition: str) -> list[sqlite3.Row]:
+        """Wait until the provider has brought these jobs so far."""
         end = time.monotonic() + ANSWER_TIMEOUT_S
         rows: list[sqlite3.Row] = []
         while time.monotonic() < end and len(rows) < count:
             self.provider.check()
             with contextlib.suppress(sqlite3.OperationalError):  # the provider is starting
-                rows = self.sent(first, count)
-            time.sleep(0.02)
+                rows = self.rows(first, count, condition)
+            time.sleep(0.02 if count <= BURST else 0.2)
         if len(rows) == count:
             return rows
         raise TimeoutError(
             f"expected {count} answers within {ANSWER_TIMEOUT_S:.0f} s, got {len(rows)}"
         )
 
-    def sent(self, first: int, count: int) -> list[sqlite3.Row]:
-        """What the provider has written down of those of these jobs whose answers it has sent."""
+    def rows(self, first: int, count: int, condition: str) -> list[sqlite3.Row]:
+        """What the provider has written down of those of these jobs that are so far."""
         with contextlib.closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as db:
             db.row_factory = sqlite3.Row
             return db.execute(
-                "SELECT sent_at_ms, inference FROM jobs WHERE job_id BETWEEN ? AND ? AND sent_at_ms IS NOT NULL",
+                f"SELECT sent_at_ms, inference FROM jobs WHERE job_id BETWEEN ? AND ? AND {condition}",  # noqa: S608
                 (first, first + count - 1),
             ).fetchall()
 
@@ -191,34 +244,49 @@ def fsyncs_per_s(folder: Path) -> float:
     return count / (time.perf_counter() - start)
 
 
+def measured(bench: Bench) -> dict[str, Any]:
+    """Every row, with the process that it needs."""
+    actions: dict[str, Any] = {}
+    with bench.running():
+        one_by_one = [ms for _ in range(ONE_BY_ONE) for ms in bench.latencies(1)]
+        actions["event_to_sent_1"] = summary(one_by_one)
+        at_once = [ms for _ in range(BURSTS) for ms in bench.latencies(BURST)]
+        actions[f"event_to_sent_{BURST}"] = summary(at_once)
+        actions["throughput_own_process"] = bench.burst(MANY)
+        actions[f"burst_{ALL}"] = bench.burst(ALL)
+    if find_spec("taskiq_redis") is None:
+        print("no rows of workers on a queue: `pip install -e '.[scale]'` and a redis-server first")
+        return actions
+    redis = RedisServer()
+    try:
+        for workers in (1, 3):
+            with bench.running(redis.url, workers):
+                actions[f"throughput_queue_{workers}"] = bench.burst(MANY)
+    finally:
+        redis.kill()
+    return actions
+
+
 def main() -> None:
     """Measure and write the file."""
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name, Anvil(Path(name) / "anvil.log") as anvil:
         folder = Path(name)
         with ape.networks.parse_network_choice(anvil.url):
             bench = Bench(anvil, folder)
-        bench.latencies(1)
-        actions: dict[str, Any] = {
-            "event_to_sent_1": summary(
-                [ms for _ in range(ONE_BY_ONE) for ms in bench.latencies(1)]
-            ),
-            f"event_to_sent_{BURST}": summary(
-                [ms for _ in range(BURSTS) for ms in bench.latencies(BURST)]
-            ),
-        }
-        bench.provider.stop()
+        actions = measured(bench)
         settings = {
             "date": datetime.now(UTC).date().isoformat(),
             "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+            "load_before": round(load, 1),
             "fsyncs_per_s": round(fsyncs_per_s(folder)),
             "model": "xor (reference backend)",
             "poll_interval_s": POLL_INTERVAL_S,
-            "measured": "from the block with the request to the answer sent, less the time in the model",
+            "event_to_sent": "from the block with the request to the answer sent, less the time in the model",
+            "throughput": "from the first block with requests until the chain has every answer",
         }
-    for key, figures in actions.items():
-        print(
-            f"{key:20} p50 {figures['p50_ms']:>8.1f} ms   p99 {figures['p99_ms']:>8.1f} ms   ({figures['samples']})"
-        )
+    for name, figures in actions.items():
+        print(f"{name:24}", "  ".join(f"{key} {value:g}" for key, value in figures.items()))
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "worker.json").write_text(
         json.dumps({"settings": settings, "actions": actions}, indent=1) + "\n"
