@@ -230,7 +230,7 @@ def machine_for(pinning, chain):
 
 @pytest.mark.parametrize(
     ("examples", "steps"),
-    [(2, 35), pytest.param(40, 120, marks=pytest.mark.extended)],
+    [(2, 35), pytest.param(10, 100, marks=pytest.mark.extended)],
 )
 def test_game__random_actions__keep_to_the_model(system, accounts, project, chain, examples, steps):
     run_state_machine_as_test(

@@ -70,7 +70,7 @@ def test_fault_32_model_takes_too_long_while_the_chain_is_down__its_process_is_e
     job_id = market.request(ask(rounds=2**40))
     process = node.run(
         **serving(stress, **{"chain.rpc_urls": [proxy.url]}),
-        **{"limits.model_time_s": 2.0, "limits.max_tries": 1, "chain.request_timeout_s": 0.2},
+        **{"limits.model_time_s": 8.0, "limits.max_tries": 1, "chain.request_timeout_s": 0.2},
     )
     (child,) = wait_for(lambda: in_the_model(process))
     proxy.add(go_dark)

@@ -31,6 +31,7 @@ def chain(anvil: Anvil) -> Iterator[Anvil]:
     snapshot = anvil("evm_snapshot")
     base_fee = anvil("eth_getBlockByNumber", "pending", False)["baseFeePerGas"]
     yield anvil
+    anvil.end_workers()
     anvil("evm_setAutomine", True)
     anvil("evm_revert", snapshot)
     anvil("anvil_setNextBlockBaseFeePerGas", base_fee)  # the snapshot does not hold it

@@ -61,6 +61,8 @@ class Anvil:
     contracts: Contracts = None  # type: ignore[assignment]
     accounts: list[str] = field(default_factory=list)
     record: Path = Path()
+    workers: "list[subprocess.Popen[str]]" = field(default_factory=list)
+    """Providers that tests started on it."""
 
     def __call__(self, method: str, *params: Any) -> Any:
         return Rpc([self.url], tries=1, timeout_s=60.0).call(method, *params)
@@ -75,6 +77,13 @@ class Anvil:
         before = self("eth_getBlockByNumber", "latest", False)["hash"]
         self("anvil_reorg", depth, transactions or [])
         assert self("eth_getBlockByNumber", "latest", False)["hash"] != before
+
+    def end_workers(self) -> None:
+        """Kill the providers that a failed test left behind: they would go on for ever."""
+        for worker in self.workers:
+            worker.kill()
+            worker.communicate()
+        self.workers.clear()
 
     def send(
         self, contract: str, function: str, *arguments: Any, sender: str, value: int = 0
@@ -335,7 +344,7 @@ class Node:
         environment = {**os.environ, "LATTICE_KEY": self.key}
         if crash_at:
             environment["CRASH_AT"] = crash_at
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "oracle", "provider", "run", "--home", str(self.home)],
             cwd=ROOT,
             env=environment,
@@ -343,6 +352,8 @@ class Node:
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        self.chain.workers.append(process)
+        return process
 
 
 def register(market: Market, home: Path, owner: int = 3) -> Node:
