@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IERC165} from "@openzeppelin/contracts/interfaces/IERC165.sol";
+import {IERC2981} from "@openzeppelin/contracts/interfaces/IERC2981.sol";
+import {IAccessRule} from "./interfaces/IAccessRule.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 
 /// @title ModelRegistry
@@ -12,6 +15,9 @@ contract ModelRegistry is IModelRegistry {
     /// @notice Highest royalty, in basis points (1/10,000).
     uint16 public constant MAX_ROYALTY_BPS = 5_000;
 
+    /// @inheritdoc IModelRegistry
+    uint256 public constant LONGEST_PAGE = 1_000;
+
     /* STORAGE */
 
     mapping(bytes32 modelId => Model) private _models;
@@ -20,10 +26,21 @@ contract ModelRegistry is IModelRegistry {
     mapping(bytes32 modelId => mapping(bytes32 policyId => bool)) private _policies;
     mapping(bytes32 modelId => mapping(address account => uint40)) private _accessUntil;
     mapping(bytes32 modelId => address) private _pendingOwners;
+    /// @dev By the owner who appointed them, so that another owner begins without any.
+    mapping(bytes32 modelId => mapping(address owner => mapping(address account => bool))) private _admins;
+    mapping(bytes32 modelId => IAccessRule) private _rules;
+    mapping(bytes32 modelId => bytes32) private _metadata;
+    bytes32[] private _ids;
 
     modifier onlyOwner(bytes32 modelId) {
         address owner = _existing(modelId).owner;
         require(msg.sender == owner, RegistryNotOwner(msg.sender, owner));
+        _;
+    }
+
+    modifier onlyAdmin(bytes32 modelId) {
+        address owner = _existing(modelId).owner;
+        require(msg.sender == owner || _admins[modelId][owner][msg.sender], RegistryNotAdmin(msg.sender, owner));
         _;
     }
 
@@ -44,6 +61,7 @@ contract ModelRegistry is IModelRegistry {
         m.epoch = 1;
         m.versions = 1;
         m.retiredBelow = 1;
+        _ids.push(modelId);
         emit ModelRegistered(modelId, msg.sender, name);
         _storeVersion(modelId, 1, content);
         _storeTerms(modelId, 1, terms_);
@@ -51,7 +69,7 @@ contract ModelRegistry is IModelRegistry {
     }
 
     /// @inheritdoc IModelRegistry
-    function addVersion(bytes32 modelId, Version calldata content) external onlyOwner(modelId) returns (uint32 number) {
+    function addVersion(bytes32 modelId, Version calldata content) external onlyAdmin(modelId) returns (uint32 number) {
         number = ++_models[modelId].versions;
         _storeVersion(modelId, number, content);
     }
@@ -63,7 +81,7 @@ contract ModelRegistry is IModelRegistry {
     }
 
     /// @inheritdoc IModelRegistry
-    function allowPolicy(bytes32 modelId, bytes32 policyId, bool allowed) external onlyOwner(modelId) {
+    function allowPolicy(bytes32 modelId, bytes32 policyId, bool allowed) external onlyAdmin(modelId) {
         _allowPolicy(modelId, policyId, allowed);
     }
 
@@ -74,13 +92,31 @@ contract ModelRegistry is IModelRegistry {
     }
 
     /// @inheritdoc IModelRegistry
-    function grantAccess(bytes32 modelId, address account, uint40 until) external onlyOwner(modelId) {
+    function setAccessRule(bytes32 modelId, IAccessRule rule) external onlyOwner(modelId) {
+        _rules[modelId] = rule;
+        emit AccessRuleChanged(modelId, rule);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function setAdmin(bytes32 modelId, address account, bool allowed) external onlyOwner(modelId) {
+        _admins[modelId][msg.sender][account] = allowed;
+        emit AdminChanged(modelId, msg.sender, account, allowed);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function setMetadata(bytes32 modelId, bytes32 digest) external onlyAdmin(modelId) {
+        _metadata[modelId] = digest;
+        emit MetadataChanged(modelId, digest);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function grantAccess(bytes32 modelId, address account, uint40 until) external onlyAdmin(modelId) {
         _accessUntil[modelId][account] = until;
         emit AccessGranted(modelId, account, until);
     }
 
     /// @inheritdoc IModelRegistry
-    function retireVersions(bytes32 modelId, uint32 below) external onlyOwner(modelId) {
+    function retireVersions(bytes32 modelId, uint32 below) external onlyAdmin(modelId) {
         Model storage m = _models[modelId];
         require(
             below > m.retiredBelow && below <= uint32(m.versions) + 1,
@@ -116,10 +152,14 @@ contract ModelRegistry is IModelRegistry {
 
     /// @inheritdoc IModelRegistry
     function requireAccess(bytes32 modelId, uint32 number, uint32 epoch, address account) external view {
-        Model memory m = _requireInUse(modelId, number, epoch);
-        if (m.access == Access.Granted) {
+        Access access = _requireInUse(modelId, number, epoch).access;
+        if (access == Access.Granted) {
             uint40 until = _accessUntil[modelId][account];
             require(block.timestamp <= until, RegistryAccessDenied(account, until));
+        } else if (access == Access.ByRule) {
+            IAccessRule rule = _rules[modelId];
+            bool may = address(rule) != address(0) && rule.mayUse(modelId, account);
+            require(may, RegistryRuleRefused(account, rule));
         }
     }
 
@@ -171,6 +211,58 @@ contract ModelRegistry is IModelRegistry {
     /// @inheritdoc IModelRegistry
     function accessUntil(bytes32 modelId, address account) external view returns (uint40) {
         return _accessUntil[modelId][account];
+    }
+
+    /// @inheritdoc IModelRegistry
+    function accessRule(bytes32 modelId) external view returns (IAccessRule) {
+        return _rules[modelId];
+    }
+
+    /// @inheritdoc IModelRegistry
+    function isAdmin(bytes32 modelId, address account) external view returns (bool) {
+        return _admins[modelId][_existing(modelId).owner][account];
+    }
+
+    /// @inheritdoc IModelRegistry
+    function metadata(bytes32 modelId) external view returns (bytes32) {
+        return _metadata[modelId];
+    }
+
+    /// @inheritdoc IModelRegistry
+    function modelCount() external view returns (uint256) {
+        return _ids.length;
+    }
+
+    /// @inheritdoc IModelRegistry
+    function modelsFrom(uint256 first, uint256 limit) external view returns (bytes32[] memory page) {
+        require(limit <= LONGEST_PAGE, RegistryPageTooLong(limit, LONGEST_PAGE));
+        uint256 count = _ids.length;
+        if (first >= count) return page;
+        uint256 size = count - first < limit ? count - first : limit;
+        page = new bytes32[](size);
+        for (uint256 i = 0; i < size; ++i) page[i] = _ids[first + i];
+    }
+
+    /// @notice Royalty of a model by its present terms (ERC-2981), for markets that sell rights to models.
+    /// @param tokenId Model identifier, as a number.
+    /// @param salePrice Price of the sale, in any unit.
+    /// @return receiver Receiver of the terms; the zero address when the model is unknown.
+    /// @return royaltyAmount Share of the price, in the same unit, rounded down.
+    function royaltyInfo(
+        uint256 tokenId,
+        uint256 salePrice
+    ) external view returns (address receiver, uint256 royaltyAmount) {
+        bytes32 modelId = bytes32(tokenId);
+        Terms memory current = _terms[modelId][_models[modelId].epoch];
+        return (current.receiver, (salePrice * current.royaltyBps) / 10_000);
+    }
+
+    /// @notice Whether this contract has an interface: IERC165, IERC2981, IModelRegistry.
+    function supportsInterface(bytes4 interfaceId) external pure returns (bool) {
+        return
+            interfaceId == type(IERC165).interfaceId ||
+            interfaceId == type(IERC2981).interfaceId ||
+            interfaceId == type(IModelRegistry).interfaceId;
     }
 
     /// @inheritdoc IModelRegistry

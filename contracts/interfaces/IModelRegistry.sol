@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IERC2981} from "@openzeppelin/contracts/interfaces/IERC2981.sol";
+import {IAccessRule} from "./IAccessRule.sol";
+
 /// @title IModelRegistry
 /// @notice Which models exist: what their files are, who owns them, what they cost and who may use them.
 /// @dev A model is a list of versions that only grows. A version is a folder on IPFS and never changes. Terms (price,
 /// royalty, receiver) change by opening a new *epoch*; jobs and offers of an earlier epoch keep the terms they began
-/// with.
-interface IModelRegistry {
+/// with. The owner may appoint admins for the daily work: versions, policies, grants, metadata. Money, access, the
+/// end of the model and the ownership stay with the owner, and another owner begins without admins.
+interface IModelRegistry is IERC2981 {
     /* TYPES */
 
     /// @notice Who may use a model.
     enum Access {
         Public,
-        Granted
+        Granted,
+        ByRule
     }
 
     /// @notice One immutable version of a model.
@@ -92,6 +97,15 @@ interface IModelRegistry {
     /// @notice An account may use the model until `until` (Unix time, in seconds; 0 = not at all).
     event AccessGranted(bytes32 indexed modelId, address indexed account, uint40 until);
 
+    /// @notice The rule that a model of access ByRule asks changed.
+    event AccessRuleChanged(bytes32 indexed modelId, IAccessRule rule);
+
+    /// @notice The owner appointed or dismissed an admin.
+    event AdminChanged(bytes32 indexed modelId, address indexed owner, address indexed account, bool allowed);
+
+    /// @notice Where the model's card is (description, pictures, benchmarks): `digest` as in {Version}; 0 for none.
+    event MetadataChanged(bytes32 indexed modelId, bytes32 digest);
+
     /// @notice Versions below `below` take no new requests.
     event VersionsRetired(bytes32 indexed modelId, uint32 below);
 
@@ -114,6 +128,15 @@ interface IModelRegistry {
 
     /// @notice Only the model's owner may do this.
     error RegistryNotOwner(address caller, address owner);
+
+    /// @notice Only the model's owner or one of its admins may do this.
+    error RegistryNotAdmin(address caller, address owner);
+
+    /// @notice The rule of the model does not let the account use it.
+    error RegistryRuleRefused(address account, IAccessRule rule);
+
+    /// @notice A page is longer than allowed.
+    error RegistryPageTooLong(uint256 limit, uint256 longest);
 
     /// @notice Only the account that the owner offered the model to may accept it.
     error RegistryNotPendingOwner(address caller, address pendingOwner);
@@ -174,7 +197,7 @@ interface IModelRegistry {
         bytes32 policyId
     ) external returns (bytes32 modelId);
 
-    /// @notice Adds a version. Only the owner.
+    /// @notice Adds a version. Only the owner or an admin.
     /// @return version Number of the new version.
     function addVersion(bytes32 modelId, Version calldata content) external returns (uint32 version);
 
@@ -182,16 +205,26 @@ interface IModelRegistry {
     /// @return epoch Number of the new epoch.
     function openTerms(bytes32 modelId, Terms calldata terms) external returns (uint32 epoch);
 
-    /// @notice Allows a proof policy for new offers, or stops allowing it. Only the owner.
+    /// @notice Allows a proof policy for new offers, or stops allowing it. Only the owner or an admin.
     function allowPolicy(bytes32 modelId, bytes32 policyId, bool allowed) external;
 
-    /// @notice Opens the model to everybody or to granted accounts only. Only the owner.
+    /// @notice Opens the model to everybody, to granted accounts, or to whom the model's rule lets in. Only the owner.
     function setAccess(bytes32 modelId, Access access) external;
 
-    /// @notice Lets `account` use a model of access Granted until `until` (Unix time, in seconds). Only the owner.
+    /// @notice Names the rule that access ByRule asks; the zero address lets nobody in. Only the owner.
+    function setAccessRule(bytes32 modelId, IAccessRule rule) external;
+
+    /// @notice Appoints or dismisses an admin. Only the owner.
+    function setAdmin(bytes32 modelId, address account, bool allowed) external;
+
+    /// @notice Says where the model's card is: the `digest` of its CID, as in {Version}. Only the owner or an admin.
+    function setMetadata(bytes32 modelId, bytes32 digest) external;
+
+    /// @notice Lets `account` use a model of access Granted until `until` (Unix time, in seconds). Only the owner or an
+    /// admin.
     function grantAccess(bytes32 modelId, address account, uint40 until) external;
 
-    /// @notice Stops new requests for versions below `below`. Only the owner. Cannot be undone.
+    /// @notice Stops new requests for versions below `below`. Only the owner or an admin. Cannot be undone.
     function retireVersions(bytes32 modelId, uint32 below) external;
 
     /// @notice Stops new requests for the model. Only the owner. Cannot be undone; nothing is deleted.
@@ -207,7 +240,7 @@ interface IModelRegistry {
 
     /// @notice Reverts unless `account` may send a new request for this version under this epoch.
     /// @dev Reverts with {RegistryModelUnknown}, {RegistryDeprecated}, {RegistryEpochNotCurrent},
-    /// {RegistryVersionNotInUse} or {RegistryAccessDenied}.
+    /// {RegistryVersionNotInUse}, {RegistryAccessDenied} or {RegistryRuleRefused}.
     function requireAccess(bytes32 modelId, uint32 version, uint32 epoch, address account) external view;
 
     /// @notice Reverts unless an offer may be opened for this version, epoch, token and policy; returns the terms.
@@ -240,6 +273,28 @@ interface IModelRegistry {
 
     /// @notice End of an account's access to a model of access Granted (Unix time, in seconds); 0 if it has none.
     function accessUntil(bytes32 modelId, address account) external view returns (uint40);
+
+    /// @notice Rule that a model of access ByRule asks.
+    function accessRule(bytes32 modelId) external view returns (IAccessRule);
+
+    /// @notice Whether the model's present owner appointed `account`.
+    function isAdmin(bytes32 modelId, address account) external view returns (bool);
+
+    /// @notice Digest of the CID of the model's card, as in {Version}; 0 for none.
+    function metadata(bytes32 modelId) external view returns (bytes32);
+
+    /// @notice How many models there are.
+    function modelCount() external view returns (uint256);
+
+    /// @notice Identifiers of models in the order in which they were registered.
+    /// @dev Reverts with {RegistryPageTooLong}.
+    /// @param first Number of the first one, from 0.
+    /// @param limit Most that are returned, at most {LONGEST_PAGE}.
+    /// @return page Fewer at the end of the list, none beyond it.
+    function modelsFrom(uint256 first, uint256 limit) external view returns (bytes32[] memory page);
+
+    /// @notice Longest page of {modelsFrom}.
+    function LONGEST_PAGE() external view returns (uint256);
 
     /// @notice Identifier of the model that `owner` gets by registering content `digest` here, on this chain.
     /// @dev `keccak256(abi.encode(chainId, registry, owner, digest))`: nobody can take an identifier before its owner.

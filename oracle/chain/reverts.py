@@ -58,6 +58,9 @@ MEANINGS: dict[str, Meaning] = {
     # Models.
     "RegistryModelUnknown": Meaning("skip", "check the model's identifier and that you are on the right chain"),
     "RegistryModelExists": Meaning("skip", "it is registered already; add a version instead"),
+    "RegistryNotAdmin": Meaning("stop", "use the account that owns the model, or one of its admins"),
+    "RegistryRuleRefused": Meaning("skip", "the model's access rule refused; it may sell licences"),
+    "RegistryPageTooLong": Meaning("skip", "ask for shorter pages"),
     "RegistryNotOwner": Meaning("skip", "use the key of the model's owner"),
     "RegistryNotPendingOwner": Meaning("skip", "the model was not offered to this account"),
     "RegistryDigestMissing": Meaning("skip", "give the digest of the model's folder"),
@@ -137,6 +140,13 @@ MEANINGS: dict[str, Meaning] = {
     "BatchProofCount": Meaning("stop", "the worker makes other proofs than the policy asks for; update it"),
     "BatchProofInvalid": Meaning("stop", "check that the worker signs with the provider's operator key"),
     "BatchNotFinal": Meaning("retry", "the resolution has not decided; wait until the time given"),
+    # Licences.
+    "LicenceNotAdmin": Meaning("stop", "use the account that owns the model, or one of its admins"),
+    "LicenceSaleInvalid": Meaning("skip", "name a receiver, at least one use, and a time"),
+    "LicenceSaleClosed": Meaning("skip", "the sale was closed; choose another"),
+    "LicenceMissing": Meaning("skip", "buy a licence for the model first, or more uses"),
+    "LicenceJobUnknown": Meaning("skip", "the use was given back, or another account's licence was used"),
+    "LicenceJobNotRefunded": Meaning("skip", "only uses of refunded jobs are given back, soon after the refund"),
     # Recurring.
     "RecurringPlanMismatch": Meaning("skip", "the plan was cancelled, or pass it as in PlanOpened"),
     "RecurringNotRequester": Meaning("skip", "use the account that opened the plan"),

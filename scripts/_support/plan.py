@@ -76,6 +76,10 @@ PLAN: dict[str, Arguments] = {
     "SignedRequests": lambda at, chosen: [*_module(at, chosen), at["SignatureVerifier"]],
     "Batches": lambda at, chosen: _module(at, chosen),
     "Recurring": lambda at, chosen: [at["InferenceRouter"], at["Vault"]],
+    "Licences": lambda at, chosen: [
+        *(at["InferenceRouter"], at["Vault"], at["ModelRegistry"]),
+        *(chosen.treasury, chosen.fee_bps),
+    ],
     "ResultCache": lambda at, chosen: [*_module(at, chosen), at["SignatureVerifier"]],
 }
 """Contract to its arguments, given the addresses of those above it."""

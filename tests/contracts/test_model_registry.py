@@ -12,6 +12,17 @@ every change
 └── when the caller is not the owner, it reverts with RegistryNotOwner(caller, owner)
 retireVersions
 └── when it goes backwards or beyond, it reverts with RegistryRetireOutOfRange
+admins
+├── when the caller is neither owner nor admin, it reverts with RegistryNotAdmin(caller, owner)
+├── do the daily work, and nothing that is the owner's
+└── are none of another owner's
+access by rule
+└── when there is no rule, or it refuses, it reverts with RegistryRuleRefused(account, rule)
+modelsFrom
+├── when the page is too long, it reverts with RegistryPageTooLong(limit, longest)
+└── it gives every model once, in order
+interfaces
+└── ERC-165 names them, and ERC-2981 tells the royalty of the present terms
 transfer
 ├── when accepted by another account, it reverts with RegistryNotPendingOwner
 └── it takes two steps
@@ -100,12 +111,10 @@ def test_register__stores_and_emits(system, stranger, chain):
 @pytest.mark.parametrize(
     ("function", "arguments"),
     [
-        ("addVersion", [version(b"\x01" * 32)]),
         ("openTerms", [terms("0x0000000000000000000000000000000000000001")]),
-        ("allowPolicy", [bytes(32), True]),
         ("setAccess", [1]),
-        ("grantAccess", ["0x0000000000000000000000000000000000000001", 1]),
-        ("retireVersions", [2]),
+        ("setAccessRule", ["0x0000000000000000000000000000000000000001"]),
+        ("setAdmin", ["0x0000000000000000000000000000000000000001", True]),
         ("deprecate", []),
         ("startTransfer", ["0x0000000000000000000000000000000000000001"]),
     ],
@@ -113,6 +122,7 @@ def test_register__stores_and_emits(system, stranger, chain):
 def test_every_change__when_caller_is_not_the_owner__reverts(
     system, stranger, model_owner, function, arguments
 ):
+    system.registry.setAdmin(system.model_id, stranger, True, sender=model_owner)
     expected = {"caller": stranger.address, "owner": model_owner.address}
     with ape.reverts(system.registry.RegistryNotOwner, error_inputs=expected):
         getattr(system.registry, function)(system.model_id, *arguments, sender=stranger)
@@ -178,3 +188,88 @@ def test_transfer__takes_two_steps(system, model_owner, stranger):
     assert system.registry.model(system.model_id).owner == stranger
     with ape.reverts(system.registry.RegistryNotPendingOwner):
         system.registry.acceptTransfer(system.model_id, sender=stranger)
+
+
+DAILY_WORK = [
+    ("addVersion", [version(b"\x01" * 32)]),
+    ("allowPolicy", [bytes(32), True]),
+    ("grantAccess", ["0x0000000000000000000000000000000000000001", 1]),
+    ("retireVersions", [2]),
+    ("setMetadata", [b"\x02" * 32]),
+]
+
+
+@pytest.mark.parametrize(("function", "arguments"), DAILY_WORK)
+def test_admin__does_the_daily_work(system, stranger, model_owner, function, arguments):
+    act = getattr(system.registry, function)
+    expected = {"caller": stranger.address, "owner": model_owner.address}
+    with ape.reverts(system.registry.RegistryNotAdmin, error_inputs=expected):
+        act(system.model_id, *arguments, sender=stranger)
+
+    system.registry.setAdmin(system.model_id, stranger, True, sender=model_owner)
+    act(system.model_id, *arguments, sender=stranger)
+
+    system.registry.setAdmin(system.model_id, stranger, False, sender=model_owner)
+    with ape.reverts(system.registry.RegistryNotAdmin):
+        act(system.model_id, *arguments, sender=stranger)
+
+
+def test_admin__of_the_last_owner__is_none_of_the_next(system, stranger, model_owner, accounts):
+    heir = accounts[7]
+    system.registry.setAdmin(system.model_id, stranger, True, sender=model_owner)
+    system.registry.startTransfer(system.model_id, heir, sender=model_owner)
+    assert system.registry.isAdmin(system.model_id, stranger)
+
+    system.registry.acceptTransfer(system.model_id, sender=heir)
+
+    assert not system.registry.isAdmin(system.model_id, stranger)
+    with ape.reverts(system.registry.RegistryNotAdmin):
+        system.registry.setMetadata(system.model_id, b"\x02" * 32, sender=stranger)
+
+
+def test_metadata__is_what_was_set(system, model_owner):
+    assert system.registry.metadata(system.model_id) == bytes(32)
+
+    receipt = system.registry.setMetadata(system.model_id, b"\x02" * 32, sender=model_owner)
+
+    assert system.registry.metadata(system.model_id) == b"\x02" * 32
+    assert receipt.events == [system.registry.MetadataChanged(system.model_id, b"\x02" * 32)]
+
+
+def test_access_by_rule__when_there_is_none_or_it_refuses__reverts(system, stranger, model_owner):
+    system.registry.setAccess(system.model_id, 2, sender=model_owner)
+    for rule in (NATIVE, system.licences.address):
+        system.registry.setAccessRule(system.model_id, rule, sender=model_owner)
+        expected = {"account": stranger.address, "rule": rule}
+
+        with ape.reverts(system.registry.RegistryRuleRefused, error_inputs=expected):
+            system.registry.requireAccess(system.model_id, 1, 1, stranger)
+        assert system.registry.accessRule(system.model_id) == rule
+
+
+def test_models_from__gives_every_model_once(system, stranger):
+    longest = system.registry.LONGEST_PAGE()
+    with ape.reverts(
+        system.registry.RegistryPageTooLong,
+        error_inputs={"limit": longest + 1, "longest": longest},
+    ):
+        system.registry.modelsFrom(0, longest + 1)
+    first = system.registry.modelCount()
+    added = [system.register_model(stranger, keccak(b"%d" % n)) for n in range(5)]
+
+    assert system.registry.modelCount() == first + 5
+    assert system.registry.modelsFrom(first, longest) == added
+    assert system.registry.modelsFrom(first + 1, 2) == added[1:3]
+    assert system.registry.modelsFrom(first + 4, 2) == added[4:]
+    assert system.registry.modelsFrom(first + 5, 2) == []
+    assert system.registry.modelsFrom(0, 1) == [system.model_id]
+
+
+def test_interfaces__are_named_and_the_royalty_is_the_present_terms(system, stranger, model_owner):
+    for interface, there in (("0x01ffc9a7", True), ("0x2a55205a", True), ("0xffffffff", False)):
+        assert system.registry.supportsInterface(interface) is there
+    number = int.from_bytes(system.model_id, "big")
+    assert tuple(system.registry.royaltyInfo(number, 10_005)) == (model_owner.address, 1_000)
+    system.registry.openTerms(system.model_id, terms(stranger, royalty_bps=500), sender=model_owner)
+    assert tuple(system.registry.royaltyInfo(number, 10_000)) == (stranger.address, 500)
+    assert tuple(system.registry.royaltyInfo(1, 10_000)) == (NATIVE, 0)

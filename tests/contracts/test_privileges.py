@@ -25,6 +25,7 @@ OWN_BUSINESS = {
     "SignedRequests": "settle claim",
     "Batches": "request answer settle refund claim",
     "Recurring": "open fund run cancel",
+    "Licences": "buy request giveBack",
     "ResultCache": "store hit claim",
     "IPFSIncentives": "openDeal join answer noteMissed claim reclaim",
 }
@@ -95,6 +96,16 @@ POWERS = {
         "allowPolicy", lambda w: w.system.policy_id(), False
     ),
     "ModelRegistry.setAccess": by_model_owner("setAccess", 1),
+    "ModelRegistry.setAccessRule": by_model_owner("setAccessRule", lambda w: w.thief),
+    "ModelRegistry.setAdmin": by_model_owner("setAdmin", lambda w: w.thief, True),
+    "ModelRegistry.setMetadata": by_model_owner("setMetadata", keccak(b"card")),
+    "Licences.openSale": lambda w: w.open_sale(),
+    "Licences.closeSale": lambda w: w.system.licences.closeSale(
+        w.open_sale(), sender=w.system.model_owner
+    ),
+    "Licences.give": lambda w: w.system.licences.give(
+        w.system.model_id, w.thief, 9, FAR, sender=w.system.model_owner
+    ),
     "ModelRegistry.grantAccess": by_model_owner("grantAccess", lambda w: w.thief, FAR),
     "ModelRegistry.deprecate": by_model_owner("deprecate"),
     "ModelRegistry.retireVersions": by_model_owner("retireVersions", 2),
@@ -149,6 +160,14 @@ class World:
             "router": s.vault.locked(s.router, NATIVE),
             "thief": s.free(self.thief),
         }
+
+    def open_sale(self):
+        """The model's owner sells licences; returns the sale's number."""
+        s = self.system
+        sale = {"receiver": self.thief, "token": NATIVE, "price": 1, "uses": 1, "duration": DAY}
+        receipt = s.licences.openSale(s.model_id, sale, sender=s.model_owner)
+        (event,) = receipt.events.filter(s.licences.SaleOpened)
+        return event.saleId
 
     def everybody_gets_out(self):
         """Whoever has anything gets it, although the power was used a moment ago."""

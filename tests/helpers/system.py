@@ -103,6 +103,7 @@ class System:
     batches: Any
     cache: Any
     recurring: Any
+    licences: Any
     deployer: Any
     treasury: Any
     model_owner: Any
@@ -302,6 +303,7 @@ def deploy_system(accounts: Any, project: Any, ring_bits: int = 14) -> System:
         batches=contracts["Batches"],
         cache=contracts["ResultCache"],
         recurring=contracts["Recurring"],
+        licences=contracts["Licences"],
         deployer=deployer,
         treasury=treasury,
         model_owner=model_owner,
