@@ -1,5 +1,6 @@
 """Structured log lines: an event and its fields, `key=value`, one line each. Never a key, never a whole URL."""
 
+import io
 import json
 import logging
 import os
@@ -71,7 +72,7 @@ def start(level: str, file: Path | None = None) -> None:
         level: A name of the logging module, in any case.
         file: Grows to 10 MB, then begins anew; the three before it are kept.
     """
-    handlers: list[logging.Handler] = [UnreadHandler(sys.stderr.fileno())]
+    handlers: list[logging.Handler] = [_to_stderr()]
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(RotatingFileHandler(file, maxBytes=FILE_BYTES, backupCount=FILES - 1))
@@ -81,6 +82,15 @@ def start(level: str, file: Path | None = None) -> None:
         format="%(asctime)s.%(msecs)03d %(levelname)s %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",
     )
+
+
+def _to_stderr() -> logging.Handler:
+    try:
+        return UnreadHandler(sys.stderr.fileno())
+    except (
+        io.UnsupportedOperation
+    ):  # stderr is no file, but something of the program that called us
+        return logging.StreamHandler(sys.stderr)
 
 
 def _shown(value: Any) -> str:

@@ -49,7 +49,7 @@ MEANINGS: dict[str, Meaning] = {
     "OfferNotOwner": Meaning("skip", "use the owner key of the provider"),
     "OfferUnknown": Meaning("skip", "check the number of the offer"),
     "OfferMarketMismatch": Meaning("skip", "name the model version, epoch, token and policy of the offer"),
-    "OfferAlreadyOpen": Meaning("skip", "close the open offer first, then open one with other terms"),
+    "OfferAlreadyOpen": Meaning("skip", "close the open offer first (`lattice provider close`), then open another"),
     "OfferIsClosed": Meaning("skip", "the offer is closed; open a new one"),
     "OfferTermsInvalid": Meaning("skip", "give a capacity and input size of at least 1 and a window within the limits"),
     "OfferStakeTooLow": Meaning("skip", "stake at least what is required"),

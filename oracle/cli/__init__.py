@@ -78,11 +78,9 @@ for group in (account.account, pin.pin):
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0, 1 for an error, 2 for a mistake in the command."""
     try:
-        lattice(arguments, prog_name="lattice", standalone_mode=False)
+        code = lattice(arguments, prog_name="lattice", standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
-    except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.Abort:
         click.echo("Error: stopped", err=True)
@@ -90,3 +88,5 @@ def main(arguments: list[str] | None = None) -> None:
     except (OracleError, WorkerError, OSError) as error:
         click.echo("Error: " + " ".join(str(error).split()), err=True)
         sys.exit(1)
+    if isinstance(code, int):  # click gives back the code of an `Exit` that a command raised
+        sys.exit(code)

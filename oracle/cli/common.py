@@ -1,6 +1,7 @@
 """What the commands share: options, amounts, tables, and the way to the chain."""
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -19,6 +20,8 @@ from oracle.keys import KeySigner
 from oracle.node import connect, open_signer
 
 NATIVE = "0x" + "00" * 20
+FILE_WIDTH = 200
+"""Columns of a table that goes into a pipe or a file."""
 
 _UNITS = {"wei": 1, "gwei": 10**9, "ether": 10**18, "eth": 10**18}
 
@@ -190,10 +193,13 @@ def show_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, empty: str) -> N
     elif not rows:
         click.echo(empty)
     else:
-        table = Table(*(name.replace("_", " ") for name in rows[0]))
+        table = Table()
+        for name in rows[0]:  # folded, never cut: people copy addresses and numbers from here
+            table.add_column(name.replace("_", " "), overflow="fold")
         for row in rows:
             table.add_row(*(str(_plain(value)) for value in row.values()))
-        Console(highlight=False, markup=False).print(table)
+        width = None if sys.stdout.isatty() else FILE_WIDTH
+        Console(highlight=False, markup=False, width=width).print(table)
 
 
 def _plain(value: Any) -> Any:

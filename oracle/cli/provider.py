@@ -122,6 +122,16 @@ def offer(
 
 
 @provider.command()
+@home_option
+@click.argument("offer_id", type=int, metavar="OFFER")
+def close(home: Path, offer_id: int) -> None:
+    """Close an OFFER: it gets no more jobs. Those that it has are still to be answered. Needs the owner key."""
+    session = Session(home)
+    transact(session.contracts, session.signer, "InferenceRouter", "closeOffer", offer_id)
+    say(f"offer {offer_id} is closed")
+
+
+@provider.command()
 @json_option
 def hardware(as_json: bool) -> None:
     """Show this machine, and which backends can be used on it."""
@@ -199,9 +209,14 @@ def status(home: Path, as_json: bool) -> None:
 @json_option
 def doctor(home: Path, as_json: bool) -> None:
     """Look over settings, endpoints, key, money, models and disk. Exit code 1 when no job could be answered."""
-    findings = [finding._asdict() for finding in examine(config.load(home))]
-    show_rows(findings, as_json, "nothing was found")
-    if any(finding["state"] == "fail" for finding in findings):
+    findings = []
+    for finding in examine(config.load(home)):
+        findings.append(finding)
+        if not as_json:
+            say(f"{finding.state:4}  {finding.what}: {finding.found}")
+    if as_json:
+        show_rows([finding._asdict() for finding in findings], True, "")
+    if any(finding.state == "fail" for finding in findings):
         raise click.exceptions.Exit(1)
 
 

@@ -229,8 +229,12 @@ def _find(session: Session, job_id: int) -> ChainJob:
 
 def _wait(session: Session, job_id: int, first: int, timeout_s: int) -> ChainJob:
     end = time.monotonic() + timeout_s
+    declined = False
     while time.monotonic() < end:
         job = add_up(_events(session, job_id, first))
+        if job is not None and job.status == "open" and not declined:
+            declined = True
+            click.echo("its provider gave it back; it waits for another one to take it", err=True)
         if job is not None and job.status == "refunded":
             raise RequestFailed(f"job {job_id} was refunded: nobody answered it")
         if job is not None and job.status in ("answered", "settled"):

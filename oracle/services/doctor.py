@@ -8,6 +8,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Literal, NamedTuple
 
+from offchain_worker.job import NO_ADDRESS
 from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.store import EmbeddedStore
 from oracle.chain.contracts import Contracts
@@ -139,11 +140,17 @@ def _offers(settings: Settings, contracts: Contracts) -> Iterator[Finding]:
     except OracleError as error:
         yield Finding("fail", "offers", str(error))
         return
+    offers = [
+        o for o in offers if contracts.read("InferenceRouter", "offer", o.offer_id)["capacity"]
+    ]
     if not offers:
         yield Finding("warn", "offers", "there is none: open one with `lattice provider offer`")
     store = EmbeddedStore(settings.path(settings.paths.store))
     for offer in offers:
-        yield _try(f"offer {offer.offer_id}", partial(_model, contracts, store, offer))
+        what = f"offer {offer.offer_id}"
+        yield _try(what, partial(_model, contracts, store, offer))
+        if offer.market["token"] == NO_ADDRESS and settings.limits.price_to_gas > 0:
+            yield _try(f"{what}'s price", partial(_price, settings, contracts, offer))
 
 
 def _model(contracts: Contracts, store: EmbeddedStore, offer: Offer) -> Finding:
@@ -157,6 +164,21 @@ def _model(contracts: Contracts, store: EmbeddedStore, offer: Offer) -> Finding:
     if kind == "onnx" and find_spec("onnxruntime") is None:
         return Finding("fail", what, f"{model} needs the package onnxruntime, which is missing")
     return Finding("ok", what, f"{model}, {kind}, in the store")
+
+
+def _price(settings: Settings, contracts: Contracts, offer: Offer) -> Finding:
+    """Whether a job at the offer's price is taken at the present price of gas."""
+    gas_wei = int(contracts.rpc.call("eth_gasPrice"), 16)
+    needed = int(ANSWER_GAS * gas_wei * settings.limits.price_to_gas)
+    what, found = f"offer {offer.offer_id}'s price", f"{offer.price} wei for one unit of work"
+    if offer.price >= needed:
+        return Finding("ok", what, found)
+    return Finding(
+        "warn",
+        what,
+        f"{found}, and a job worth less than {needed} wei is declined at the present price of gas: close the offer and "
+        "open a dearer one, or lower limits.price_to_gas",
+    )
 
 
 def _database(settings: Settings, contracts: Contracts) -> Finding:

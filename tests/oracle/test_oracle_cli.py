@@ -8,7 +8,7 @@ lattice
 │   └── pays with the request itself, waits, and prints the answer decoded
 ├── request refund
 │   └── gives the money back after the deadline
-├── provider register, offer, status, claim
+├── provider register, offer, close, status, claim
 ├── model import, register, show
 └── account deposit, withdraw, show
 """
@@ -247,6 +247,11 @@ def test_model_and_provider__from_a_folder_to_being_paid(person, chain, tmp_path
         "provider", "offer", registered["model"], "--ask", str(ASK), "--window-s", "30"
     )
     assert (offer["offer"], offer["price_wei"]) == (1, PRICE)
+    again = ("provider", "offer", registered["model"], "--ask", "5")
+    assert "`lattice provider close`" in person.fails(*again)
+    assert person("provider", "close", "1")[0] == "offer 1 is closed\n"
+    assert "OfferIsClosed" in person.fails("provider", "close", "1")
+    assert person.json(*again)["price_wei"] == MODEL_PRICE + 5
     assert person("provider", "claim")[0].strip() == "nothing to claim"
     assert "there is no job database" in person.fails("provider", "status")
 

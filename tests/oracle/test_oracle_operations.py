@@ -32,7 +32,7 @@ from fault_proxy import FaultProxy, lose_request
 from fault_steps import XOR_INPUT, serving, wait_for
 from live_chain import SETTLED, free_port
 
-from oracle.cli import lattice
+from oracle.cli import lattice, main
 from oracle.server.health import LOOP_DEAD_AFTER_S, Pulse
 from oracle.server.http import HealthServer
 from oracle.server.metrics import HELP, HISTOGRAMS, PREFIX, Histogram
@@ -201,6 +201,33 @@ def test_doctor__when_things_are_missing__says_what_to_do(provider, tmp_path, ch
     assert f"send some to {provider.signer.address}" in findings["money for gas"]["found"]
     assert findings[f"offer {provider.offer}"]["state"] == "fail"
     assert findings["endpoint http://127.0.0.1:9"]["state"] == "warn"
+
+
+def test_doctor__when_something_fails__the_command_ends_with_1(
+    provider, chain, capsys, monkeypatch
+):
+    monkeypatch.setenv("LATTICE_KEY", provider.key)
+    chain("anvil_setBalance", provider.signer.address, "0x0")
+    provider.settings()
+
+    with pytest.raises(SystemExit) as ended:
+        main(["provider", "doctor", "--home", str(provider.home)])
+
+    assert ended.value.code == 1
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in lines if line.startswith("fail  money for gas: 0 wei")]
+    assert line.endswith(f"send some to {provider.signer.address}")  # whole, to be copied
+
+
+def test_doctor__when_an_offer_is_cheaper_than_gas__warns(provider, xor, chain):
+    provider.settings(**serving(xor), **{"limits.price_to_gas": 1000.0})
+
+    code, shown = run(provider, "provider", "doctor", "--json")
+
+    findings = {item["what"]: item for item in json.loads(shown[shown.index("[") :])}
+    price = findings[f"offer {provider.offer}'s price"]
+    assert (code, price["state"]) == (0, "warn")
+    assert "is declined at the present price of gas" in price["found"]
 
 
 def test_drain_and_logs__of_a_running_process(provider, market, xor, chain):
