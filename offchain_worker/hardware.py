@@ -16,6 +16,7 @@ from offchain_worker.errors import BackendNotInstalled, BackendNotSupported
 _PACKAGES = ("numpy", "onnxruntime", "torch", "transformers", "coremltools", "mlx", "mlx-lm")
 _DEVICES = {
     "reference": ("cpu",),
+    "integer": ("cpu",),
     "onnx": ("cpu", "cuda", "rocm", "coreml"),
     "torch": ("cpu", "cuda", "rocm", "mps"),
     "coreml": ("all", "cpu_and_ne", "cpu_and_gpu", "cpu_only"),

@@ -54,7 +54,7 @@ class Manifest:
     task: str
     """What it is for, such as "file-type"."""
     format: str
-    """Format of its files: "onnx", "reference". Says which backends can run it."""
+    """Format of its files, such as "onnx". Says which backends can run it."""
     precision: str
     """Of its weights, such as "float32"."""
     files: tuple[str, ...]

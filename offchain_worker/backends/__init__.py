@@ -20,6 +20,7 @@ from offchain_worker.errors import (
 
 BACKENDS = {
     "reference": "offchain_worker.backends.reference",
+    "integer": "offchain_worker.backends.integer",
     "onnx": "offchain_worker.backends.onnx",
     "torch": "offchain_worker.backends.torch",
     "coreml": "offchain_worker.backends.coreml",
@@ -35,6 +36,7 @@ INSTALL = {
 """What to install for a backend, where that is more than the package which is missing."""
 FORMATS = {
     "reference": ("reference",),
+    "integer": ("integer",),
     "onnx": ("onnx",),
     "torch": ("torch",),
     "coreml": ("coreml", "coreml-cpu"),

@@ -22,6 +22,7 @@ from offchain_worker.hardware import Hardware, detect, usable
 
 REFERENCES = {
     "reference": "reference:cpu",
+    "integer": "integer:cpu",
     "onnx": "onnx:cpu",
     "torch": "torch:cpu",
     "coreml": "coreml-cpu:cpu",

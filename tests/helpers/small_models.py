@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from integer_model import MANIFEST as INTEGER
+from integer_model import write_integer
 
 from offchain_worker.backends.base import Arrays
 from offchain_worker.manifest import Manifest
 
 FORMAT_OF = {
     "reference": "reference",
+    "integer": "integer",
     "onnx": "onnx",
     "torch": "torch",
     "coreml": "coreml",
@@ -38,7 +41,10 @@ class SmallModel:
 
 
 def make_model(format: str, folder: Path) -> SmallModel:
-    """Make the model of a format: exclusive or for `reference`, a two-layer llama for the others."""
+    """Make the model of a format: a two-layer llama, but for `reference` (exclusive or) and `integer`."""
+    if format == "integer":
+        inputs, expected = write_integer(folder)
+        return SmallModel(folder, INTEGER, inputs, expected, 0.0)
     if format == "reference":
         from offchain_worker.pipeline.xor_model import write_xor
 
