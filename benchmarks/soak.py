@@ -113,6 +113,14 @@ class Soak:
         self.dice = random.Random(seed)  # noqa: S311  # to be repeated, not to be secret
         self.done: Counter[str] = Counter()
         self.chain: Anvil = start_anvil()
+        self.workers: list[Worker] = []
+        try:
+            self._set_up(folder)
+        except BaseException:
+            self.end()
+            raise
+
+    def _set_up(self, folder: Path) -> None:
         deploy(self.chain, folder)
         store = folder / "store"
         self.market: Market = register_model(
@@ -223,6 +231,12 @@ class Soak:
         for _ in range(3 * CONFIRMATIONS):
             self._block()
 
+    def end(self) -> None:
+        """Kill what is left."""
+        for worker in self.workers:
+            worker.process.kill()
+        self.chain.process.kill()
+
     def close(self) -> None:
         for worker in self.workers:
             worker.process.terminate()
@@ -266,9 +280,7 @@ def main() -> int:
             soak.close()
             books = soak.verdict()
         finally:
-            for worker in soak.workers:
-                worker.process.kill()
-            soak.chain.process.kill()
+            soak.end()
         logs = "".join(path.read_text() for path in Path(folder).glob("provider-*.log"))
     times = sorted(s for worker in soak.workers for s in worker.recovery_s)
     run = {

@@ -17,6 +17,7 @@ HOME = ROOT / ".lattice" / "devnet"
 def cli() -> None:
     """Keep a local chain with Lattice deployed open until Ctrl-C."""
     HOME.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the chain would go on alone
     with (
         Anvil(HOME / "anvil.log") as anvil,
         networks.parse_network_choice(anvil.url),
