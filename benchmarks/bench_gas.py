@@ -11,8 +11,10 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -90,25 +92,30 @@ class Bench:
         assert receipt["status"] == 1, f"{call} reverted"
         return receipt
 
-    def go_round(self) -> None:
-        """Let the ring of job cells go round once: ask and refund as many jobs as it has places."""
+    @cached_property
+    def _cycle(self) -> tuple[Any, dict[str, Any]]:
+        """A contract that asks in a market of its own, so that the crowd's is left alone, and what it asks."""
         s, owner = self.system, ape.accounts.test_accounts[8]
         cycler = owner.deploy(ape.project.MockCycler)
         cycler.fund(s.vault, s.router, value=20 * ETHER, sender=owner)
-        digest = keccak(b"a model of its own, so that the crowd's market is left alone")
-        model_id = s.register_model(s.model_owner, digest)
-        market = s.market_of(model_id)
-        provider = s.provider(owner, owner, owner)
-        offer = s.open_offer(provider, market, capacity=JOBS_PER_TRANSACTION)
-        for first in range(1, RING + 1, JOBS_PER_TRANSACTION):
-            asked = s.asking(market=market, offerId=offer)
-            receipt = self.send(cycler.ask, s.router, asked, JOBS_PER_TRANSACTION)
-            log = next(log for log in receipt["logs"] if log["address"] == s.router.address)
-            (event,) = ape.networks.ethereum.decode_logs([log], s.router.InferenceRequested.abi)
+        market = s.market_of(s.register_model(s.model_owner, keccak(b"a model of its own")))
+        offer = s.open_offer(s.provider(owner, owner, owner), market, capacity=JOBS_PER_TRANSACTION)
+        return cycler, {"market": market, "offerId": offer}
+
+    def go_round(self) -> None:
+        """Let the ring of job cells go round: ask and refund as many jobs as it has places."""
+        router = self.system.router
+        cycler, wanted = self._cycle
+        until = router.lastJobId() + RING
+        while (first := router.lastJobId() + 1) <= until:
+            receipt = self.send(
+                cycler.ask, router, self.system.asking(**wanted), JOBS_PER_TRANSACTION
+            )
+            log = next(log for log in receipt["logs"] if log["address"] == router.address)
+            (event,) = ape.networks.ethereum.decode_logs([log], router.InferenceRequested.abi)
             job = plain(event.job)
             ape.chain.pending_timestamp = job["deadline"] + 1
-            self.send(cycler.refund, s.router, first, JOBS_PER_TRANSACTION, job)
-        assert s.router.lastJobId() == RING
+            self.send(cycler.refund, router, first, JOBS_PER_TRANSACTION, job)
 
     def grow(self, size: int) -> None:
         """Let providers join until there are `size`."""
@@ -254,8 +261,9 @@ def pins(bench: Bench) -> None:
             bench.measure("claim_reward", lambda _, n=first: pinning.claimed(n, pinner, funder))
 
 
-def main() -> None:
-    """Start anvil, measure, write the file.
+@contextmanager
+def on_anvil() -> Iterator[Any]:
+    """Ape connected to an Anvil that forgets old states; gives Ape's provider.
 
     Not the Anvil that Ape starts: that one keeps every step of every transaction, 24 GB in the end.
     """
@@ -267,6 +275,12 @@ def main() -> None:
             "ethereum:local:foundry", provider_settings={"host": anvil.url}
         ) as provider,
     ):
+        yield provider
+
+
+def main() -> None:
+    """Start anvil, measure, write the file."""
+    with on_anvil() as provider:
         bench = Bench()
         run(bench)
         settings = {

@@ -28,9 +28,7 @@ def test_register__the_owners_identifier__is_impossible(system, stranger, model_
 
     system.register_model(model_owner, DIGEST)
 
-    for call in (
-        lambda: system.registry.addVersion(own, version(DIGEST), sender=stranger),
-        lambda: system.registry.openTerms(own, terms(stranger), sender=stranger),
-    ):
-        with ape.reverts(system.registry.RegistryNotOwner):
-            call()
+    with ape.reverts(system.registry.RegistryNotAdmin):
+        system.registry.addVersion(own, version(DIGEST), sender=stranger)
+    with ape.reverts(system.registry.RegistryNotOwner):
+        system.registry.openTerms(own, terms(stranger), sender=stranger)
