@@ -1,10 +1,13 @@
 """Fixtures of all suites: roles, and a ready system on Ape's chain."""
 
 import pytest
+from hypothesis import settings
 from system import ETHER, NATIVE, Provider, System, deploy_system
 
 from scripts._support.build import drop_stale_build
 
+settings.register_profile("any machine", deadline=None)  # a busy one is slow, and that is no fault
+settings.load_profile("any machine")
 drop_stale_build()  # before any fixture asks Ape for a contract
 
 

@@ -1,13 +1,13 @@
 """Writes block files so that they are whole or not there, and durable when the writer is left.
 
-A block is written to a temporary file, and the disk is asked to begin at once; a while later it is synced, which then
-waits little, and renamed to its place. So hashing goes on while the disk works, without a thread for it. Several files
-are synced at the same time, because a file system writes its journal once for all that wait for it.
+A block is written to a temporary file, and the disk is asked to begin at once. When there are enough, other threads
+sync them and rename them to their places: they only wait for the disk, while hashing goes on. Several files are synced
+at the same time, because a file system writes its journal once for all that wait for it.
 """
 
 import os
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -16,10 +16,13 @@ from typing import Self
 from offchain_worker.storage.cid import Block
 from offchain_worker.storage.export import sync
 
-MOST_WAITING = 64
-"""Files that are open and not synced yet; when there are more, the older half is."""
+BATCH = 32
+"""Files that are synced together. So many more are written meanwhile, and no more."""
 SYNCS = 4
 """Files that are synced at the same time: measured, more gain nothing."""
+
+_Waiting = tuple[int, str, Path]
+"""Descriptor and name of a temporary file, and its place."""
 
 
 class BlockWriter:
@@ -28,9 +31,11 @@ class BlockWriter:
     def __init__(self, incoming: Path) -> None:
         """Write temporary files to `incoming`, a folder on the same disk as the blocks."""
         self._incoming = incoming
-        self._waiting: list[tuple[int, str, Path]] = []
+        self._waiting: list[_Waiting] = []
         self._touched: set[Path] = set()
         self._lock = Lock()
+        self._pool = ThreadPoolExecutor(SYNCS + 1)  # one that leads, and those that sync
+        self._last: Future[None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -43,38 +48,59 @@ class BlockWriter:
     ) -> None:
         try:
             if kind is None:
-                self._finish(keep=0)
+                self._hand_over().result()
                 for folder in self._touched | {folder.parent for folder in self._touched}:
                     sync(folder)
         finally:
-            for descriptor, name, _ in self._waiting:
-                os.close(descriptor)
-                Path(name).unlink(missing_ok=True)
+            self._pool.shutdown()
+            _give_up(self._waiting)
 
     def write(self, path: Path, block: Block) -> None:
-        """Write a block; it is at `path` when the writer is left, or before."""
-        descriptor, name = tempfile.mkstemp(dir=self._incoming)
-        with self._lock:
-            self._waiting.append((descriptor, name, path))
-        view = memoryview(block)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        if hasattr(
-            os, "posix_fadvise"
-        ):  # on Linux this starts writing; elsewhere the sync does it all
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        if len(self._waiting) > MOST_WAITING:
-            self._finish(keep=MOST_WAITING // 2)
+        """Write a block; it is at `path` when the writer is left, or before.
 
-    def _finish(self, keep: int) -> None:
-        """Sync and rename the oldest, down to `keep` of them. When a sync fails, all of these stay waiting, and go."""
-        with self._lock:
-            ready = self._waiting[: max(len(self._waiting) - keep, 0)]
-            with ThreadPoolExecutor(SYNCS) as pool:
-                list(pool.map(os.fsync, [descriptor for descriptor, _, _ in ready]))
-            for descriptor, name, path in ready:
+        Raises:
+            OSError: This file, or one before it, cannot be written.
+        """
+        descriptor, name = tempfile.mkstemp(dir=self._incoming)
+        try:
+            view = memoryview(block)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            if hasattr(os, "posix_fadvise"):  # on Linux it starts writing; elsewhere the sync does
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        except BaseException:
+            _give_up([(descriptor, name, path)])
+            raise
+        with self._lock:  # not before: other threads may finish what waits
+            self._waiting.append((descriptor, name, path))
+            if len(self._waiting) >= BATCH:
+                self._hand_over()
+
+    def _hand_over(self) -> Future[None]:
+        """Let what waits be finished by others, when they are done with what they had."""
+        if self._last:
+            self._last.result()
+        batch, self._waiting = self._waiting, []
+        self._last = self._pool.submit(self._finish, batch)
+        return self._last
+
+    def _finish(self, batch: list[_Waiting]) -> None:
+        """Sync and rename. When a sync fails, none of the batch gets to its place."""
+        left = list(batch)
+        try:
+            list(self._pool.map(os.fsync, [descriptor for descriptor, _, _ in batch]))
+            while left:
+                descriptor, name, path = left[0]
                 path.parent.mkdir(exist_ok=True)
                 os.replace(name, path)
-                os.close(descriptor)
                 self._touched.add(path.parent)
-                del self._waiting[0]
+                os.close(descriptor)
+                del left[0]
+        finally:
+            _give_up(left)
+
+
+def _give_up(files: list[_Waiting]) -> None:
+    for descriptor, name, _ in files:
+        os.close(descriptor)
+        Path(name).unlink(missing_ok=True)

@@ -70,7 +70,7 @@ class ProcessTreeBuilder:
 @contextmanager
 def tree_process() -> Iterator[ProcessTreeBuilder]:
     """Start the other process; it ends with the context."""
-    with tempfile.TemporaryFile() as file:
+    with _memory() as file:
         file.truncate(PLACES * MEBIBYTE)
         shared = mmap.mmap(file.fileno(), PLACES * MEBIBYTE)
         process = subprocess.Popen(
@@ -85,6 +85,13 @@ def tree_process() -> Iterator[ProcessTreeBuilder]:
                 yield ProcessTreeBuilder(shared, process)
             finally:
                 process.kill()
+
+
+def _memory() -> IO[bytes]:
+    """Return a file without a name: in memory on Linux; elsewhere on the disk, which hears of it now and then."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("possession"), "r+b")
+    return tempfile.TemporaryFile()
 
 
 def _places(shared: mmap.mmap) -> list[memoryview]:

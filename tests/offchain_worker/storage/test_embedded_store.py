@@ -10,11 +10,17 @@ add
 ├── when a stored block was damaged: it is written anew
 ├── when two processes add the same: both get the same CID, and all blocks are there
 └── it gives back what was added: bytes, files, folders
+adding
+├── many threads may put; every block is whole, and no temporary file stays
+└── when a disk fails on the way: it raises, and what is there is whole
 """
 
+import errno
+import itertools
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -117,3 +123,40 @@ def test_embedded_store__is_a_store(store):
     checked: Store = store
 
     assert checked is store
+
+
+def test_adding__by_many_threads__puts_every_block_whole_and_leaves_nothing_else(tmp_path):
+    store = EmbeddedStore(tmp_path)
+    blocks = [os.urandom(100_000) for _ in range(300)]
+
+    with store.adding() as put, ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda block: put(Cid.of(RAW, block), memoryview(block)), blocks))
+
+    assert [store.get(Cid.of(RAW, block)) for block in blocks] == blocks
+    assert not list((tmp_path / "incoming").iterdir())
+
+
+def test_adding__when_a_disk_fails_for_some__raises_and_leaves_nothing_half(tmp_path, monkeypatch):
+    store = EmbeddedStore(tmp_path)
+    blocks = [os.urandom(1000) for _ in range(200)]
+    left, real = itertools.count(), os.fsync
+
+    def fails_late(descriptor):
+        if next(left) > 70:
+            raise OSError(errno.EIO, "Input/output error")
+        real(descriptor)
+
+    def add():
+        with store.adding() as put:
+            for block in blocks:
+                put(Cid.of(RAW, block), block)
+
+    monkeypatch.setattr(os, "fsync", fails_late)
+    with pytest.raises(OSError, match="Input/output"):
+        add()
+
+    monkeypatch.undo()
+    assert not list((tmp_path / "incoming").iterdir())
+    there = [block for block in blocks if store.has(Cid.of(RAW, block))]
+    assert 0 < len(there) < 200
+    assert all(store.get(Cid.of(RAW, block)) == block for block in there)
