@@ -146,18 +146,13 @@ abstract contract OfferBook is IOfferBook {
         uint32 offerId,
         Market calldata market
     ) external returns (uint256 toProvider, uint256 toModel, uint256 toProtocol) {
-        Offer memory o = _known(offerId);
-        _requireMarket(offerId, marketIdOf(market));
+        OfferCell cell = _offers[offerId];
+        Offer memory o = cell.unpack();
+        require(o.provider != 0, OfferUnknown(offerId));
+        uint16 feeBps = _feeIn(offerId, market);
         (address receiver, uint80 price, uint16 royaltyBps) = REGISTRY.ratesOf(market.modelId, market.epoch);
-        (toProvider, toModel, toProtocol) = FeeSplit.split(
-            o.earned,
-            o.price,
-            price,
-            royaltyBps,
-            uint16(uint256(_marketAndFee[offerId]))
-        );
-        o.earned = 0;
-        _save(offerId, o);
+        (toProvider, toModel, toProtocol) = FeeSplit.split(o.earned, o.price, price, royaltyBps, feeBps);
+        _offers[offerId] = cell.cleared();
         emit Claimed(offerId, market.modelId, market.token, toProvider, toModel, toProtocol);
 
         VAULT.releaseSplit(
@@ -176,8 +171,8 @@ abstract contract OfferBook is IOfferBook {
 
     /// @inheritdoc IOfferBook
     function offerIn(uint32 offerId, Market calldata market) external view returns (Offer memory found, uint16 feeBps) {
-        _requireMarket(offerId, marketIdOf(market));
-        return (_load(offerId), uint16(uint256(_marketAndFee[offerId])));
+        feeBps = _feeIn(offerId, market);
+        return (_load(offerId), feeBps);
     }
 
     /// @inheritdoc IOfferBook
@@ -203,8 +198,16 @@ abstract contract OfferBook is IOfferBook {
     }
 
     /// @inheritdoc IOfferBook
-    function marketIdOf(Market calldata market) public pure returns (bytes32) {
-        return keccak256(abi.encode(market)) & MARKET_MASK;
+    /// @dev Assembly, because Solidity would check and copy the members one by one, on the path of every request.
+    /// Opening an offer checks them all, so a market with dirty upper bits matches no offer's.
+    function marketIdOf(Market calldata market) public pure returns (bytes32 marketId) {
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            let words := mload(0x40)
+            calldatacopy(words, market, 0xe0)
+            marketId := keccak256(words, 0xe0)
+        }
+        return marketId & MARKET_MASK;
     }
 
     /* SELECTION */
@@ -275,6 +278,14 @@ abstract contract OfferBook is IOfferBook {
     function _requireOwner(uint32 provider) private view {
         address owner = STAKING.ownerOf(provider);
         require(msg.sender == owner, OfferNotOwner(msg.sender, owner));
+    }
+
+    /// @dev The protocol's fee that the offer was opened with, in basis points. Reverts unless it is in this market.
+    function _feeIn(uint32 offerId, Market calldata market) private view returns (uint16) {
+        bytes32 word = _marketAndFee[offerId];
+        bytes32 marketId = marketIdOf(market);
+        require(marketId == word & MARKET_MASK, OfferMarketMismatch(marketId, word & MARKET_MASK));
+        return uint16(uint256(word));
     }
 
     function _requireMarket(uint32 offerId, bytes32 marketId) internal view {

@@ -7,7 +7,7 @@ import {IOfferBook} from "../interfaces/IOfferBook.sol";
 /// @dev Packed by hand, because Solidity writes a struct member by member: five writes for one word.
 type OfferCell is uint256;
 
-using {OfferCellLib.unpack, OfferCellLib.changed} for OfferCell global;
+using {OfferCellLib.unpack, OfferCellLib.changed, OfferCellLib.cleared} for OfferCell global;
 
 /// @title OfferCellLib
 /// @notice Packs and unpacks an {OfferCell}.
@@ -38,6 +38,11 @@ library OfferCellLib {
                     (uint256(o.inputUnits) << 232) |
                     (uint256(o.minWindow) << 240)
             );
+    }
+
+    /// @notice The cell after what it earned was paid out.
+    function cleared(OfferCell cell) internal pure returns (OfferCell) {
+        return OfferCell.wrap(OfferCell.unwrap(cell) & ~uint256(type(uint88).max));
     }
 
     /// @notice The cell after one of its jobs was answered or not: one job less when `unload`, `amount` more earned,

@@ -13,6 +13,8 @@ openOffer
 │   └── it reverts with OfferPriceTooHigh(price, limit)
 ├── when model, version, epoch, token or policy do not allow it
 │   └── it reverts as the registry says
+├── when a member of the market has dirty upper bits
+│   └── it reverts
 └── it opens, with one ticket per 0.1 ether of stake up to seven
 closeOffer
 ├── when the caller does not own the provider, or it is closed
@@ -76,6 +78,20 @@ def test_open_offer__when_stake_is_too_low__reverts(system, newcomer):
 
     with ape.reverts(system.router.OfferStakeTooLow, error_inputs={"stake": 0, "required": STAKE}):
         system.open_offer(newcomer)
+
+
+@pytest.mark.parametrize("member", [1, 2, 3, 4, 5, 6])
+def test_open_offer__when_a_member_of_the_market_has_dirty_bits__reverts(system, newcomer, member):
+    """Markets are hashed as they come, so one that reads like another must not have offers of its own."""
+    call = system.router.openOffer.encode_input(newcomer.number, system.market, offer_terms())
+    dirty = bytearray(call)
+    dirty[4 + 32 * (1 + member)] = 1
+
+    with ape.reverts():
+        newcomer.owner.transfer(system.router, 0, data=bytes(dirty), gas=1_000_000)
+
+    newcomer.owner.transfer(system.router, 0, data=bytes(call), gas=1_000_000)
+    assert system.router.offerOf(newcomer.number, system.market_id) != 0
 
 
 def test_open_offer__when_price_does_not_fit__reverts(system, newcomer):
