@@ -4,19 +4,19 @@ A shard is 128 MiB of one file: 128 leaves of 1 MiB under a root of their own, s
 and checked, by itself. Every leaf of a shard is also a leaf of the file, so shards cost one small block each.
 """
 
+import mmap
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from hashlib import sha256
 from io import FileIO
 from pathlib import Path
 from threading import local
 from typing import Protocol
 
 from offchain_worker.errors import BadArtifact
-from offchain_worker.storage.cid import RAW, Cid
+from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.dag import Node, leaf
 from offchain_worker.storage.layout import CHUNK_BYTES, Put, join, keep_nothing, walk_folder
 from offchain_worker.storage.possession import SHARD_BYTES, Tree, TreeBuilder
@@ -24,8 +24,6 @@ from offchain_worker.storage.possession_process import tree_process
 
 PROCESS_FROM_BYTES = 64 << 20
 """From this size on another process is worth its start."""
-PIECE_BYTES = 128 << 10
-"""What one thread reads and hashes at a time when nobody needs the chunk: it stays in the core's own cache."""
 
 _SHARD_LEAVES = SHARD_BYTES // CHUNK_BYTES
 
@@ -103,8 +101,6 @@ def cid_of(path: Path, threads: int = 1) -> Node:
         BadArtifact: As `scan`, or a file was cut while it was read.
     """
     buffers = local()
-    # Two threads that often take the interpreter's lock wait for each other; one thread gains from a core's own cache.
-    piece_bytes = CHUNK_BYTES if threads > 1 else PIECE_BYTES
     with ThreadPoolExecutor(threads) as pool:
         spread = pool.map if threads > 1 else map
 
@@ -114,9 +110,9 @@ def cid_of(path: Path, threads: int = 1) -> Node:
 
                 def node(offset: int) -> Node:
                     length = min(CHUNK_BYTES, size - offset)
-                    if not hasattr(buffers, "piece"):
-                        buffers.piece = memoryview(bytearray(piece_bytes))
-                    return _leaf_at(file, offset, length, buffers.piece)
+                    if not hasattr(buffers, "own"):
+                        buffers.own = _buffer()
+                    return _leaf_at(file, offset, buffers.own[:length])
 
                 leaves = list(spread(node, range(0, max(size, 1), CHUNK_BYTES)))
             return join(leaves, keep_nothing)
@@ -144,7 +140,7 @@ class _OwnBuilder(TreeBuilder):
 
     def __init__(self) -> None:
         super().__init__()
-        self._place = memoryview(bytearray(CHUNK_BYTES))
+        self._place = _buffer()
 
     def place(self) -> memoryview:
         return self._place
@@ -170,16 +166,19 @@ def _leaves(file: FileIO, builder: _Builder, put: Put) -> Iterator[Node]:
         first = False
 
 
-def _leaf_at(file: FileIO, offset: int, length: int, buffer: memoryview) -> Node:
-    """Return the node of one chunk of a file, read in pieces that fit into `buffer`."""
-    hashed = sha256()
-    at = offset
-    while left := offset + length - at:
-        count = os.preadv(file.fileno(), [buffer[:left]], at)
+def _leaf_at(file: FileIO, offset: int, chunk: memoryview) -> Node:
+    """Fill `chunk` from a place in a file, and return its node."""
+    at = 0
+    while at < len(chunk):
+        count = os.preadv(file.fileno(), [chunk[at:]], offset + at)
         if not count:
             raise BadArtifact(
                 f"expected {file.name} to stay as it is while it is read, but it was cut: try it again"
             )
-        hashed.update(buffer[:count])
         at += count
-    return Node(Cid.of_digest(RAW, hashed.digest()), length, length)
+    return leaf(chunk)
+
+
+def _buffer() -> memoryview:
+    """Return memory for a chunk that begins with a page: reading into it takes two thirds of the time."""
+    return memoryview(mmap.mmap(-1, CHUNK_BYTES))

@@ -38,12 +38,7 @@ class Cid:
     @classmethod
     def of(cls, codec: int, block: Block) -> Self:
         """Return the CID of a block; `codec` is `RAW` or `DAG_PB`."""
-        return cls.of_digest(codec, hashlib.sha256(block).digest())
-
-    @classmethod
-    def of_digest(cls, codec: int, digest: bytes) -> Self:
-        """Return the CID of a block with this SHA-256 digest."""
-        return cls(_PREFIXES[codec] + digest)
+        return cls(_PREFIXES[codec] + hashlib.sha256(block).digest())
 
     @classmethod
     def parse(cls, text: str) -> Self:
