@@ -1,8 +1,8 @@
 """The pinning manager: chooses deals, keeps their files, answers challenges, claims what was earned.
 
-It remembers nothing itself. What we joined, what is asked and what is owed is read from the chain each time, so it may
-be killed at any line: a challenge that was answered is simply not asked any more. Two answers to one challenge can only
-cost the gas of the second.
+What we joined, what is asked and what is owed is read from the chain each time, so it may be killed at any line: a
+challenge that was answered is simply not asked any more. Two answers to one challenge can only cost the gas of the
+second. What it keeps in memory are events that no reorg can undo, so that it reads each block's events once.
 """
 
 import logging
@@ -30,6 +30,8 @@ from oracle.services.pin_rules import MAX_MISSED, owed
 JOIN_GAS = 95_000
 CLAIM_GAS = 60_000
 RANGE_BLOCKS = 5_000
+UNSURE_BLOCKS = 128
+"""Newest blocks, whose events are read again each time: deeper reorgs need a restart."""
 CONTRACT = "IPFSIncentives"
 
 _log = logging.getLogger(__name__)
@@ -77,6 +79,14 @@ class Held:
     settled: bool
 
 
+@dataclass(slots=True)
+class _Past:
+    """Events of a kind, of all blocks below `next_block`."""
+
+    next_block: int
+    events: list[dict[str, Any]]
+
+
 Keep = Callable[[Cid, int], Awaitable[Stat]]
 """Fetches and pins a file of at most so many bytes."""
 
@@ -91,6 +101,8 @@ class PinningManager:
         self._signer = signer
         self._store = store
         self._trees: dict[Cid, tuple[Tree, Stream]] = {}
+        self._past: dict[tuple[str, str], _Past] = {}
+        self._cids: dict[tuple[bytes, int], Cid] = {}
 
     # --- choosing
 
@@ -244,8 +256,12 @@ class PinningManager:
         return [(number, self._cid(*versions[number])) for number in numbers]
 
     def _cid(self, model_id: bytes, version: int) -> Cid:
-        digest = self._contracts.read("ModelRegistry", "version", model_id, version)["digest"]
-        return Cid(b"\x01" + bytes([DAG_PB]) + b"\x12\x20" + bytes(digest))
+        """Root of a version, which never changes."""
+        key = (model_id, version)
+        if key not in self._cids:
+            found = self._contracts.read("ModelRegistry", "version", *key)
+            self._cids[key] = Cid(b"\x01" + bytes([DAG_PB]) + b"\x12\x20" + bytes(found["digest"]))
+        return self._cids[key]
 
     def _tree(self, cid: Cid, size_bytes: int) -> tuple[Tree, Stream]:
         """Return tree and stream of a version, computed from the bytes in the store when first needed."""
@@ -264,9 +280,19 @@ class PinningManager:
         if pinner:
             topics += [None, "0x" + pinner[2:].lower().rjust(64, "0")]
         at = self._contracts.deployment.at(CONTRACT)
+        past = self._past.setdefault((name, pinner), _Past(at.block, []))
         last = int(self._contracts.rpc.call("eth_blockNumber"), 16)
-        ranges = read_logs(self._contracts.rpc, at.address, topics, at.block, last, RANGE_BLOCKS)
-        return [_read(event, log) for _, logs in ranges for log in logs]
+        sure = last - UNSURE_BLOCKS
+        unsure: list[dict[str, Any]] = []
+        first = past.next_block
+        for end, logs in read_logs(
+            self._contracts.rpc, at.address, topics, first, last, RANGE_BLOCKS
+        ):
+            for log in logs:
+                is_sure = int(log["blockNumber"], 16) <= sure
+                (past.events if is_sure else unsure).append(_read(event, log))
+            past.next_block = max(past.next_block, min(end, sure) + 1)
+        return past.events + unsure
 
     def _send(self, function: str, *arguments: Any, value: int = 0) -> str:
         receipt = transact(

@@ -4,6 +4,7 @@ manager
 ├── offered: the most profitable first, none that are full or ours
 ├── take: fetches, checks root and size, joins; refuses a version whose root is not that of its bytes, and unpins it
 ├── tick: answers what is asked, once, after a restart too; does nothing when nothing is asked
+├── tick: old events are read once, new ones and those of a block that was undone are not missed
 ├── tick: a pinner that lost the data misses, and is noted
 ├── at the end it claims pay and bond, and everything adds up
 └── held: what is owed is what a claim then pays
@@ -32,7 +33,7 @@ from offchain_worker.storage.service import StorageService
 from offchain_worker.storage.store import EmbeddedStore
 from oracle.cli import main
 from oracle.keys import KeySigner
-from oracle.services.pinning import PinningManager, answer_gas
+from oracle.services.pinning import UNSURE_BLOCKS, PinningManager, answer_gas
 
 CONTRACT = "IPFSIncentives"
 PERIOD, WINDOW = 40, 15
@@ -180,6 +181,37 @@ def test_tick__answers_once_and_after_a_restart(chain, gateway, deal, pinner):
         assert pinner.manager.tick() == 1
         assert pinner.manager.tick() == 0
         assert (pinner.place(deal).proved, pinner.place(deal).missed) == (proved, 0)
+
+
+def test_tick__reads_old_events_once_and_misses_no_new_ones(chain, gateway, pinner, monkeypatch):
+    model, size = register(chain, gateway.scan), gateway.scan.size_bytes
+    deal = open_deal(chain, model, size)
+    pinner.take(deal, gateway)
+    chain.mine(UNSURE_BLOCKS + 10)
+    pinner.manager.tick()
+    asked = []
+    call = pinner.manager._contracts.rpc.call
+
+    def spy(method, *arguments, **options):
+        if method == "eth_getLogs":
+            asked.append(int(arguments[0]["fromBlock"], 16))
+        return call(method, *arguments, **options)
+
+    monkeypatch.setattr(pinner.manager._contracts.rpc, "call", spy)
+    pinner.manager.tick()
+    snapshot = chain("evm_snapshot")
+    undone = open_deal(chain, model, size)
+    (first,) = pinner.manager.offered()
+    chain("evm_revert", snapshot)
+    nobody = pinner.manager.offered()
+    again = open_deal(chain, model, size, copies=3)
+    (second,) = pinner.manager.offered()
+
+    assert asked
+    assert min(asked) > chain.head() - UNSURE_BLOCKS - 20
+    assert (first.deal_id, first.places_left, nobody) == (undone, 2, [])
+    assert (second.deal_id, second.places_left) == (again, 3)
+    assert [held.deal_id for held in pinner.manager.held()] == [deal]
 
 
 def test_tick__to_the_end_is_paid_in_full(chain, gateway, deal, pinner):
