@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-pin test test-all check format bench soak mutate setup clean
+.PHONY: help demo demo-pin test test-all check format bench soak mutate fuzz setup clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ soak: $(READY) ## MINUTES=10 SEED=n: random faults and kills on real processes, 
 
 mutate: $(READY) ## SEED=1 N=200: random changes of the contracts that move money; nine of ten must fail a test
 	@nice $(BIN)/python tools/mutation/run.py --seed $(or $(SEED),1) --number $(or $(N),200)
+
+fuzz: $(READY) ## SEED=n: 10,000 arguments for each property, 1,000 x 100 and 100,000 random steps of the economy
+	@nice $(BIN)/python tools/fuzz.py $(if $(SEED),--seed $(SEED))
 
 setup: $(READY) ## only the set-up, for those who then run ape, pytest or lattice by hand
 

@@ -66,7 +66,7 @@ def test_answer__when_job_is_not_the_one_committed_to__reverts(
     proof = system.sign(asked, provider.operator)
     asked.job[member] = value
 
-    with ape.reverts(system.router.RouterJobMismatch, error_inputs={"jobId": asked.id, "state": 1}):
+    with ape.reverts(system.router.RouterJobMismatch, **{"jobId": asked.id, "state": 1}):
         system.answer(asked, provider, proofs=[proof])
 
 
@@ -81,14 +81,14 @@ def test_answer__when_job_is_of_another_id__reverts(system, provider, asked):
 def test_answer__when_settled_already__reverts(system, provider, asked):
     system.answer(asked, provider)
 
-    with ape.reverts(system.router.RouterJobMismatch, error_inputs={"jobId": asked.id, "state": 4}):
+    with ape.reverts(system.router.RouterJobMismatch, **{"jobId": asked.id, "state": 4}):
         system.answer(asked, provider)
 
 
 def test_answer__when_job_is_unknown__reverts(system, provider, asked):
     asked.id = 99
 
-    with ape.reverts(system.router.RouterJobMismatch, error_inputs={"jobId": 99, "state": 0}):
+    with ape.reverts(system.router.RouterJobMismatch, **{"jobId": 99, "state": 0}):
         system.answer(asked, provider)
 
 
@@ -96,7 +96,7 @@ def test_answer__when_caller_is_not_the_operator__reverts(system, provider, aske
     proof = system.sign(asked, provider.operator)
 
     expected = {"caller": stranger.address, "operator": provider.operator.address}
-    with ape.reverts(system.router.RouterNotOperator, error_inputs=expected):
+    with ape.reverts(system.router.RouterNotOperator, **expected):
         system.router.answer(asked.id, asked.job, 1, OUTPUT, [proof], sender=stranger)
 
 
@@ -110,23 +110,19 @@ def test_answer__when_operator_was_replaced__reverts(system, provider, asked, st
 def test_answer__when_deadline_has_passed__reverts(system, provider, asked, chain):
     chain.pending_timestamp = asked.job["deadline"] + 1
 
-    with ape.reverts(system.router.RouterTooLate, error_inputs={"deadline": asked.job["deadline"]}):
+    with ape.reverts(system.router.RouterTooLate, **{"deadline": asked.job["deadline"]}):
         system.answer(asked, provider)
 
 
 @pytest.mark.parametrize("units", [0, 4])
 def test_answer__when_units_out_of_range__reverts(system, provider, asked, units):
-    with ape.reverts(
-        system.router.RouterUnitsOutOfRange, error_inputs={"units": units, "limit": 3}
-    ):
+    with ape.reverts(system.router.RouterUnitsOutOfRange, **{"units": units, "limit": 3}):
         system.answer(asked, provider, units=units)
 
 
 @pytest.mark.parametrize("length", [0, 8_193])
 def test_answer__when_output_length_out_of_range__reverts(system, provider, asked, length):
-    with ape.reverts(
-        system.router.RouterOutputLength, error_inputs={"length": length, "limit": 8_192}
-    ):
+    with ape.reverts(system.router.RouterOutputLength, **{"length": length, "limit": 8_192}):
         system.answer(asked, provider, output=bytes(length))
 
 
@@ -134,16 +130,14 @@ def test_answer__when_output_length_out_of_range__reverts(system, provider, aske
 def test_answer__when_number_of_proofs_is_wrong__reverts(system, provider, asked, count):
     proof = system.sign(asked, provider.operator)
 
-    with ape.reverts(system.router.RouterProofCount, error_inputs={"given": count, "expected": 1}):
+    with ape.reverts(system.router.RouterProofCount, **{"given": count, "expected": 1}):
         system.answer(asked, provider, proofs=[proof] * count)
 
 
 def test_answer__when_proof_is_of_another_output__reverts(system, provider, asked):
     proof = system.sign(asked, provider.operator, output=b"another")
 
-    with ape.reverts(
-        system.router.RouterProofInvalid, error_inputs={"verifier": system.verifier.address}
-    ):
+    with ape.reverts(system.router.RouterProofInvalid, **{"verifier": system.verifier.address}):
         system.answer(asked, provider, proofs=[proof])
 
 
@@ -291,9 +285,7 @@ def test_answer__when_the_proof_for_another_verifier_is_left_out__reverts(
         asked = system.request(market=market)
         count = 1 if policy[1] == NATIVE else 2
 
-        with ape.reverts(
-            system.router.RouterProofInvalid, error_inputs={"verifier": other.address}
-        ):
+        with ape.reverts(system.router.RouterProofInvalid, **{"verifier": other.address}):
             system.answer(asked, provider, proofs=[b""] * count)
 
 
@@ -324,13 +316,11 @@ def test_answer__with_two_verifiers__needs_both(system, accounts, project, provi
         )
     )
 
-    with ape.reverts(system.router.RouterProofCount, error_inputs={"given": 1, "expected": 2}):
+    with ape.reverts(system.router.RouterProofCount, **{"given": 1, "expected": 2}):
         system.answer(asked, provider, proofs=[signature])
-    with ape.reverts(system.router.RouterProofInvalid, error_inputs={"verifier": second.address}):
+    with ape.reverts(system.router.RouterProofInvalid, **{"verifier": second.address}):
         system.answer(asked, provider, proofs=[signature, bytes(32)])
-    with ape.reverts(
-        system.router.RouterProofInvalid, error_inputs={"verifier": system.verifier.address}
-    ):
+    with ape.reverts(system.router.RouterProofInvalid, **{"verifier": system.verifier.address}):
         system.answer(asked, provider, proofs=[good, good])
     system.answer(asked, provider, proofs=[b"", good])
     assert system.state(asked.id) == "Settled"

@@ -84,21 +84,21 @@ def answer(ready, provider):
 @pytest.mark.parametrize("count", [0, 257])
 def test_request__when_size_is_out_of_range__reverts(ready, ask, count):
     expected = {"count": count, "limit": 256}
-    with ape.reverts(ready.batches.BatchSize, error_inputs=expected):
+    with ape.reverts(ready.batches.BatchSize, **expected):
         ask(inputs=[b"x"] * count)
 
 
 @pytest.mark.parametrize("length", [0, 2_049])
 def test_request__when_an_item_is_out_of_range__reverts(ready, ask, length):
     expected = {"index": 1, "length": length, "limit": 2_048}
-    with ape.reverts(ready.batches.BatchItemLength, error_inputs=expected):
+    with ape.reverts(ready.batches.BatchItemLength, **expected):
         ask(inputs=[b"x", b"x" * length])
 
 
 def test_request__when_offer_is_closed__reverts(ready, ask, provider):
     ready.router.closeOffer(provider.offer, sender=provider.owner)
 
-    with ape.reverts(ready.batches.BatchOfferClosed, error_inputs={"offerId": provider.offer}):
+    with ape.reverts(ready.batches.BatchOfferClosed, **{"offerId": provider.offer}):
         ask()
 
 
@@ -107,13 +107,13 @@ def test_request__when_deadline_is_out_of_range__reverts(ready, ask, chain, ahea
     now = chain.pending_timestamp + 10
     chain.pending_timestamp = now
     expected = {"deadline": now + ahead, "earliest": now + 60, "latest": now + 7 * 86_400}
-    with ape.reverts(ready.batches.BatchDeadlineOutOfRange, error_inputs=expected):
+    with ape.reverts(ready.batches.BatchDeadlineOutOfRange, **expected):
         ask(deadline=now + ahead)
 
 
 def test_request__when_price_is_too_high__reverts(ready, ask):
     expected = {"price": 5 * PRICE, "allowed": 5 * PRICE - 1}
-    with ape.reverts(ready.batches.BatchPriceTooHigh, error_inputs=expected):
+    with ape.reverts(ready.batches.BatchPriceTooHigh, **expected):
         ask(maxPrice=5 * PRICE - 1)
 
 
@@ -122,7 +122,7 @@ def test_request__when_paused__reverts(ready, ask, chain):
     pause = ready.router.pauseRequests.encode_input(until)
     ready.access.execute(ready.router, pause, sender=ready.deployer)
 
-    with ape.reverts(ready.batches.BatchPaused, error_inputs={"until": until}):
+    with ape.reverts(ready.batches.BatchPaused, **{"until": until}):
         ask()
 
 
@@ -158,15 +158,15 @@ def test_answer__when_it_is_not_the_batch_committed_to__reverts(ready, ask, answ
     batch_id, batch = ask()
 
     expected = {"batchId": batch_id, "state": REQUESTED}
-    with ape.reverts(ready.batches.BatchMismatch, error_inputs=expected):
+    with ape.reverts(ready.batches.BatchMismatch, **expected):
         answer(batch_id, batch | change)
-    with ape.reverts(ready.batches.BatchMismatch, error_inputs={"state": NONE}):
+    with ape.reverts(ready.batches.BatchMismatch, **{"state": NONE}):
         answer(batch_id + 1, batch)
 
 
 def test_answer__when_not_the_operator__reverts(ready, ask, answer, stranger, provider):
     expected = {"caller": stranger.address, "operator": provider.operator.address}
-    with ape.reverts(ready.batches.BatchNotOperator, error_inputs=expected):
+    with ape.reverts(ready.batches.BatchNotOperator, **expected):
         answer(*ask(), sender=stranger)
 
 
@@ -174,26 +174,26 @@ def test_answer__when_too_late__reverts(ready, ask, answer, chain):
     batch_id, batch = ask()
     chain.pending_timestamp = batch["deadline"] + 1
 
-    with ape.reverts(ready.batches.BatchTooLate, error_inputs={"deadline": batch["deadline"]}):
+    with ape.reverts(ready.batches.BatchTooLate, **{"deadline": batch["deadline"]}):
         answer(batch_id, batch)
 
 
 def test_answer__when_outputs_are_not_as_many__reverts(ready, ask, answer):
-    with ape.reverts(ready.batches.BatchOutputCount, error_inputs={"given": 4, "expected": 5}):
+    with ape.reverts(ready.batches.BatchOutputCount, **{"given": 4, "expected": 5}):
         answer(*ask(), outputs=OUTPUTS[:4])
 
 
 def test_answer__when_an_output_is_empty__reverts(ready, ask, answer):
-    with ape.reverts(ready.batches.BatchItemLength, error_inputs={"index": 4, "length": 0}):
+    with ape.reverts(ready.batches.BatchItemLength, **{"index": 4, "length": 0}):
         answer(*ask(), outputs=[*OUTPUTS[:4], b""])
 
 
 def test_answer__when_proof_is_missing_or_wrong__reverts(ready, ask, answer):
     batch_id, batch = ask()
-    with ape.reverts(ready.batches.BatchProofCount, error_inputs={"given": 0, "expected": 1}):
+    with ape.reverts(ready.batches.BatchProofCount, **{"given": 0, "expected": 1}):
         answer(batch_id, batch, proofs=[])
     expected = {"verifier": ready.verifier.address}
-    with ape.reverts(ready.batches.BatchProofInvalid, error_inputs=expected):
+    with ape.reverts(ready.batches.BatchProofInvalid, **expected):
         answer(batch_id, batch, proofs=[bytes(65)])
 
 
@@ -231,14 +231,14 @@ def test_final_batch__never_moves_again(ready, ask, answer, chain):
             batch_id, batch, batch_tree.root(OUTPUTS), sender=ready.requester
         ),
     ):
-        with ape.reverts(ready.batches.BatchMismatch, error_inputs={"state": SETTLED}):
+        with ape.reverts(ready.batches.BatchMismatch, **{"state": SETTLED}):
             call()
 
 
 def test_refund__before_the_deadline__reverts(ready, ask, stranger):
     batch_id, batch = ask()
 
-    with ape.reverts(ready.batches.BatchTooEarly, error_inputs={"from": batch["deadline"] + 1}):
+    with ape.reverts(ready.batches.BatchTooEarly, **{"from": batch["deadline"] + 1}):
         ready.batches.refund(batch_id, batch, sender=stranger)
 
 
@@ -278,7 +278,7 @@ def test_settle__ends_as_the_resolution_decides(
     answer(batch_id, batch, claims=[b"claim"])
     root = batch_tree.root(OUTPUTS)
     assert ready.batches.stateOf(batch_id) == ANSWERED
-    with ape.reverts(ready.batches.BatchNotFinal, error_inputs={"batchId": batch_id}):
+    with ape.reverts(ready.batches.BatchNotFinal, **{"batchId": batch_id}):
         ready.batches.settle(batch_id, batch, root, sender=stranger)
     resolution.decide(ready.batches, batch_id, decision, sender=stranger)
 

@@ -109,14 +109,14 @@ def test_redeliver__when_caller_is_not_the_requester__reverts(
     system.answer(asked, provider)
 
     expected = {"caller": stranger.address, "requester": consumer.address}
-    with ape.reverts(system.router.RouterNotRequester, error_inputs=expected):
+    with ape.reverts(system.router.RouterNotRequester, **expected):
         system.router.redeliver(asked.id, asked.job, 1, OUTPUT, sender=stranger)
 
 
 def test_redeliver__when_delivered__reverts(system, provider, consumer, asked, requester):
     system.answer(asked, provider)
 
-    with ape.reverts(system.router.RouterJobMismatch, error_inputs={"state": 4}):
+    with ape.reverts(system.router.RouterJobMismatch, **{"state": 4}):
         consumer.redeliver(asked.id, asked.job, 1, OUTPUT, sender=requester)
 
 
@@ -126,7 +126,7 @@ def test_redeliver__when_it_fails_again__can_be_tried_once_more(
     consumer.setMood(REVERT, sender=requester)
     system.answer(asked, provider)
 
-    with ape.reverts(system.router.RouterCallbackFailed, error_inputs={"jobId": asked.id}):
+    with ape.reverts(system.router.RouterCallbackFailed, **{"jobId": asked.id}):
         consumer.redeliver(asked.id, asked.job, 1, OUTPUT, sender=requester)
 
     assert system.state(asked.id) == "SettledUndelivered"

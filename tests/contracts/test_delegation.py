@@ -42,14 +42,14 @@ def delegate(system, accounts):
 
 
 def test_delegate__when_provider_is_unknown__reverts(system, stranger):
-    with ape.reverts(system.staking.StakingProviderUnknown, error_inputs={"provider": 7}):
+    with ape.reverts(system.staking.StakingProviderUnknown, **{"provider": 7}):
         system.staking.delegateTo(7, 1, value=1, sender=stranger)
 
 
 def test_delegate__when_the_provider_has_left__reverts(system, provider, delegate):
     system.staking.startUnbonding(provider.number, STAKE, sender=provider.owner)
 
-    with ape.reverts(system.staking.StakingTooLow, error_inputs={"stake": 0, "minimum": STAKE}):
+    with ape.reverts(system.staking.StakingTooLow, **{"stake": 0, "minimum": STAKE}):
         delegate(provider, 7, STAKE)
 
 
@@ -57,7 +57,7 @@ def test_delegate__when_more_than_own_stake_allows__reverts(system, provider, de
     delegate(provider, 7, 9 * STAKE)
 
     expected = {"delegated": 9 * STAKE + 1, "limit": 9 * STAKE}
-    with ape.reverts(system.staking.StakingDelegationFull, error_inputs=expected):
+    with ape.reverts(system.staking.StakingDelegationFull, **expected):
         delegate(provider, 8, 1)
 
 
@@ -74,7 +74,7 @@ def test_delegate__counts_for_tickets_up_to_the_multiple(system, provider, deleg
 
 def test_reward__when_nobody_delegates__reverts(system, provider):
     expected = {"provider": provider.number}
-    with ape.reverts(system.staking.StakingNobodyDelegates, error_inputs=expected):
+    with ape.reverts(system.staking.StakingNobodyDelegates, **expected):
         system.staking.rewardDelegators(provider.number, 5, value=5, sender=provider.owner)
 
 
@@ -100,7 +100,7 @@ def test_undelegating__when_more_shares_than_owned__reverts(system, provider, de
 
     for asked in (0, owned + 1):
         expected = {"asked": asked, "owned": owned}
-        with ape.reverts(system.staking.StakingExceedsShares, error_inputs=expected):
+        with ape.reverts(system.staking.StakingExceedsShares, **expected):
             system.staking.startUndelegating(provider.number, asked, sender=accounts[7])
 
 
@@ -118,7 +118,7 @@ def test_undelegating__pays_out_after_the_time(system, provider, delegate, accou
 
     assert receipt.events == [system.staking.Undelegated(provider.number, accounts[7], STAKE)]
     assert system.free(accounts[7]) == STAKE
-    with ape.reverts(system.staking.StakingStillBonded, error_inputs={"unlockAt": 0}):
+    with ape.reverts(system.staking.StakingStillBonded, **{"unlockAt": 0}):
         system.staking.finishUndelegating(provider.number, sender=accounts[7])
 
 

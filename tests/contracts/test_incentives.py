@@ -82,7 +82,7 @@ def name(text):
 )
 def test_open_deal__when_a_term_is_out_of_range__reverts(pinning, changes, term):
     error = pinning.incentives.IncentivesTermOutOfRange
-    with ape.reverts(error, error_inputs={"term": name(term)}):
+    with ape.reverts(error, **{"term": name(term)}):
         pinning.open(**changes)
 
 
@@ -173,13 +173,18 @@ def test_answer__when_it_is_not_time__reverts(pinning, joined, pinner):
 
 def test_answer__when_proofs_are_wrong__reverts(pinning, joined, pinner, chain):
     pinning.mine_to_challenge(joined, pinner)
-    good = pinning.proofs(joined, pinner)
-    first = good[0]
-    other = pinning.prove((pinning.leaves(joined, pinner)[0] + 1) % 90)
+    good, leaves = pinning.proofs(joined, pinner), pinning.leaves(joined, pinner)
+    last = 89  # shorter than the others: in its place another leaf has the wrong length, not the wrong proof
+    at, also = [leaves.index(leaf) for leaf in dict.fromkeys(leaves) if leaf != last][:2]
+    first = good[at]
+    other = pinning.prove((leaves[at] + 1) % last)
     contract = pinning.incentives
 
     def changed(**changes):
-        return [first | changes, *good[1:]]
+        return [*good[:at], first | changes, *good[at + 1 :]]
+
+    swapped = list(good)
+    swapped[at], swapped[also] = good[also], good[at]
 
     for proofs, error in (
         (good[:-1], contract.IncentivesSamplesMismatch),
@@ -190,8 +195,8 @@ def test_answer__when_proofs_are_wrong__reverts(pinning, joined, pinner, chain):
         (changed(path=[*first["path"], bytes(32)]), contract.IncentivesPathLengthMismatch),
         (changed(leaf=bytes(1024)), contract.IncentivesProofWrong),
         (changed(path=first["path"][::-1]), contract.IncentivesProofWrong),
-        ([other, *good[1:]], contract.IncentivesProofWrong),
-        ([*good[1:], first], contract.IncentivesProofWrong),
+        (changed(**other), contract.IncentivesProofWrong),
+        (swapped, contract.IncentivesProofWrong),
     ):
         before = chain.snapshot()
         with ape.reverts(error):

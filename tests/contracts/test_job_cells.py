@@ -102,9 +102,7 @@ def test_archived_job__can_do_nothing_again(small, server, chain, stranger, roun
         lambda: small.router.take(first.id, first.job, server.offer, sender=server.operator),
         lambda: small.router.decline(first.id, first.job, sender=server.operator),
     ):
-        with ape.reverts(
-            small.router.RouterJobMismatch, error_inputs={"jobId": first.id, "state": 0}
-        ):
+        with ape.reverts(small.router.RouterJobMismatch, **{"jobId": first.id, "state": 0}):
             attempt()
 
 

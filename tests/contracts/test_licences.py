@@ -81,7 +81,7 @@ def test_open_sale__when_the_caller_is_no_admin__reverts(licensed, open_sale, st
         lambda: licensed.licences.closeSale(sale, sender=stranger),
         lambda: licensed.licences.give(licensed.model_id, stranger, 1, 2**40 - 1, sender=stranger),
     ):
-        with ape.reverts(licensed.licences.LicenceNotAdmin, error_inputs=expected):
+        with ape.reverts(licensed.licences.LicenceNotAdmin, **expected):
             act()
 
 
@@ -104,9 +104,9 @@ def test_buy__when_the_sale_is_closed__reverts(licensed, open_sale, model_owner,
     licensed.licences.closeSale(sale, sender=model_owner)
 
     for number in (sale, sale + 1):
-        with ape.reverts(licensed.licences.LicenceSaleClosed, error_inputs={"saleId": number}):
+        with ape.reverts(licensed.licences.LicenceSaleClosed, **{"saleId": number}):
             licensed.licences.buy(number, sender=requester)
-        with ape.reverts(licensed.licences.LicenceSaleClosed, error_inputs={"saleId": number}):
+        with ape.reverts(licensed.licences.LicenceSaleClosed, **{"saleId": number}):
             licensed.licences.closeSale(number, sender=model_owner)
 
 
@@ -149,16 +149,16 @@ def test_give__takes_nothing_away(licensed, open_sale, requester, model_owner):
 
 def test_request__when_there_is_no_licence__reverts(licensed, open_sale, requester, chain):
     expected = {"account": requester.address, "uses": 0, "until": 0}
-    with ape.reverts(licensed.licences.LicenceMissing, error_inputs=expected):
+    with ape.reverts(licensed.licences.LicenceMissing, **expected):
         ask(licensed, requester)
     licensed.licences.buy(open_sale(), sender=requester)
     ask(licensed, requester)
     ask(licensed, requester)
-    with ape.reverts(licensed.licences.LicenceMissing, error_inputs={"uses": 0}):
+    with ape.reverts(licensed.licences.LicenceMissing, **{"uses": 0}):
         ask(licensed, requester)
     licensed.licences.buy(open_sale(), sender=requester)
     chain.pending_timestamp = licensed.licences.licenceOf(licensed.model_id, requester).until + 1
-    with ape.reverts(licensed.licences.LicenceMissing, error_inputs={"uses": 2}):
+    with ape.reverts(licensed.licences.LicenceMissing, **{"uses": 2}):
         ask(licensed, requester)
 
 
@@ -166,10 +166,10 @@ def test_request__by_another_way__reverts(licensed, open_sale, requester):
     licensed.licences.buy(open_sale(), sender=requester)
     expected = {"account": requester.address, "rule": licensed.licences.address}
 
-    with ape.reverts(licensed.registry.RegistryRuleRefused, error_inputs=expected):
+    with ape.reverts(licensed.registry.RegistryRuleRefused, **expected):
         licensed.request()
     ask(licensed, requester)
-    with ape.reverts(licensed.registry.RegistryRuleRefused, error_inputs=expected):
+    with ape.reverts(licensed.registry.RegistryRuleRefused, **expected):
         licensed.request()
 
 
@@ -182,7 +182,7 @@ def test_request__asks_in_the_callers_name(licensed, open_sale, provider, reques
     assert left(licensed, requester) == 1
     licensed.answer(asked, provider)
     assert licensed.state(asked.id) == "Settled"
-    with ape.reverts(licensed.licences.LicenceJobNotRefunded, error_inputs={"jobId": asked.id}):
+    with ape.reverts(licensed.licences.LicenceJobNotRefunded, **{"jobId": asked.id}):
         licensed.licences.giveBack(asked.id, licensed.model_id, requester, sender=requester)
 
 
@@ -198,7 +198,7 @@ def test_request__with_any_number_of_uses__counts_none(
     assert left(licensed, requester) == any_number
     chain.pending_timestamp = asked.job["deadline"] + 1
     licensed.router.refund(asked.id, asked.job, sender=stranger)
-    with ape.reverts(licensed.licences.LicenceJobUnknown, error_inputs={"jobId": asked.id}):
+    with ape.reverts(licensed.licences.LicenceJobUnknown, **{"jobId": asked.id}):
         licensed.licences.giveBack(asked.id, licensed.model_id, requester, sender=requester)
 
 
@@ -209,7 +209,7 @@ def test_give_back__of_a_refunded_job__can_be_used_again_once(
     asked = ask(licensed, requester)
     with ape.reverts(
         licensed.licences.LicenceJobNotRefunded,
-        error_inputs={"jobId": asked.id, "state": ASSIGNED},
+        **{"jobId": asked.id, "state": ASSIGNED},
     ):
         licensed.licences.giveBack(asked.id, licensed.model_id, requester, sender=stranger)
     chain.pending_timestamp = asked.job["deadline"] + 1

@@ -43,9 +43,7 @@ def content(struct):
 
 
 def test_register__when_same_owner_registered_same_content__reverts(system, model_owner):
-    with ape.reverts(
-        system.registry.RegistryModelExists, error_inputs={"modelId": system.model_id}
-    ):
+    with ape.reverts(system.registry.RegistryModelExists, **{"modelId": system.model_id}):
         system.register_model(model_owner, keccak(b"magika"))
 
 
@@ -55,9 +53,7 @@ def test_register__when_digest_is_missing__reverts(system, stranger):
 
 
 def test_register__when_royalty_is_too_high__reverts(system, stranger):
-    with ape.reverts(
-        system.registry.RegistryRoyaltyTooHigh, error_inputs={"asked": 5_001, "limit": 5_000}
-    ):
+    with ape.reverts(system.registry.RegistryRoyaltyTooHigh, **{"asked": 5_001, "limit": 5_000}):
         system.register_model(stranger, keccak(b"x"), royalty_bps=5_001)
 
 
@@ -124,7 +120,7 @@ def test_every_change__when_caller_is_not_the_owner__reverts(
 ):
     system.registry.setAdmin(system.model_id, stranger, True, sender=model_owner)
     expected = {"caller": stranger.address, "owner": model_owner.address}
-    with ape.reverts(system.registry.RegistryNotOwner, error_inputs=expected):
+    with ape.reverts(system.registry.RegistryNotOwner, **expected):
         getattr(system.registry, function)(system.model_id, *arguments, sender=stranger)
 
 
@@ -136,7 +132,7 @@ def test_every_change__when_model_is_unknown__reverts(system, stranger):
 @pytest.mark.parametrize("below", [0, 1, 3])
 def test_retire_versions__when_out_of_range__reverts(system, model_owner, below):
     expected = {"below": below, "lowest": 2, "highest": 2}
-    with ape.reverts(system.registry.RegistryRetireOutOfRange, error_inputs=expected):
+    with ape.reverts(system.registry.RegistryRetireOutOfRange, **expected):
         system.registry.retireVersions(system.model_id, below, sender=model_owner)
 
 
@@ -155,7 +151,7 @@ def test_add_version__leaves_the_earlier_one_as_it_was(system, model_owner):
 
 def test_version__when_never_added__reverts(system):
     expected = {"version": 2, "lowest": 1, "highest": 1}
-    with ape.reverts(system.registry.RegistryVersionNotInUse, error_inputs=expected):
+    with ape.reverts(system.registry.RegistryVersionNotInUse, **expected):
         system.registry.version(system.model_id, 2)
 
 
@@ -172,7 +168,7 @@ def test_transfer__when_accepted_by_another_account__reverts(
     system.registry.startTransfer(system.model_id, accounts[7], sender=model_owner)
 
     expected = {"caller": stranger.address, "pendingOwner": accounts[7].address}
-    with ape.reverts(system.registry.RegistryNotPendingOwner, error_inputs=expected):
+    with ape.reverts(system.registry.RegistryNotPendingOwner, **expected):
         system.registry.acceptTransfer(system.model_id, sender=stranger)
 
 
@@ -203,7 +199,7 @@ DAILY_WORK = [
 def test_admin__does_the_daily_work(system, stranger, model_owner, function, arguments):
     act = getattr(system.registry, function)
     expected = {"caller": stranger.address, "owner": model_owner.address}
-    with ape.reverts(system.registry.RegistryNotAdmin, error_inputs=expected):
+    with ape.reverts(system.registry.RegistryNotAdmin, **expected):
         act(system.model_id, *arguments, sender=stranger)
 
     system.registry.setAdmin(system.model_id, stranger, True, sender=model_owner)
@@ -242,7 +238,7 @@ def test_access_by_rule__when_there_is_none_or_it_refuses__reverts(system, stran
         system.registry.setAccessRule(system.model_id, rule, sender=model_owner)
         expected = {"account": stranger.address, "rule": rule}
 
-        with ape.reverts(system.registry.RegistryRuleRefused, error_inputs=expected):
+        with ape.reverts(system.registry.RegistryRuleRefused, **expected):
             system.registry.requireAccess(system.model_id, 1, 1, stranger)
         assert system.registry.accessRule(system.model_id) == rule
 
@@ -251,7 +247,7 @@ def test_models_from__gives_every_model_once(system, stranger):
     longest = system.registry.LONGEST_PAGE()
     with ape.reverts(
         system.registry.RegistryPageTooLong,
-        error_inputs={"limit": longest + 1, "longest": longest},
+        **{"limit": longest + 1, "longest": longest},
     ):
         system.registry.modelsFrom(0, longest + 1)
     first = system.registry.modelCount()

@@ -51,7 +51,7 @@ def newcomer(system, accounts):
 
 def test_open_offer__when_caller_does_not_own_the_provider__reverts(system, newcomer, stranger):
     expected = {"caller": stranger.address, "owner": newcomer.owner.address}
-    with ape.reverts(system.router.OfferNotOwner, error_inputs=expected):
+    with ape.reverts(system.router.OfferNotOwner, **expected):
         system.router.openOffer(newcomer.number, system.market, offer_terms(), sender=stranger)
 
 
@@ -64,19 +64,19 @@ def test_open_offer__when_caller_is_only_the_operator__reverts(system, newcomer)
 
 @pytest.mark.parametrize("term", [{"capacity": 0}, {"inputUnits": 0}, {"minWindow": 9}])
 def test_open_offer__when_a_term_is_out_of_range__reverts(system, newcomer, term):
-    with ape.reverts(system.router.OfferTermsInvalid, error_inputs=term):
+    with ape.reverts(system.router.OfferTermsInvalid, **term):
         system.open_offer(newcomer, **term)
 
 
 def test_open_offer__when_one_is_open__reverts(system, provider):
-    with ape.reverts(system.router.OfferAlreadyOpen, error_inputs={"offerId": provider.offer}):
+    with ape.reverts(system.router.OfferAlreadyOpen, **{"offerId": provider.offer}):
         system.open_offer(provider)
 
 
 def test_open_offer__when_stake_is_too_low__reverts(system, newcomer):
     system.staking.startUnbonding(newcomer.number, STAKE, sender=newcomer.owner)
 
-    with ape.reverts(system.router.OfferStakeTooLow, error_inputs={"stake": 0, "required": STAKE}):
+    with ape.reverts(system.router.OfferStakeTooLow, **{"stake": 0, "required": STAKE}):
         system.open_offer(newcomer)
 
 
@@ -96,7 +96,7 @@ def test_open_offer__when_a_member_of_the_market_has_dirty_bits__reverts(system,
 
 def test_open_offer__when_price_does_not_fit__reverts(system, newcomer):
     expected = {"price": 2**80 - 1 + MODEL_PRICE, "limit": 2**80 - 1}
-    with ape.reverts(system.router.OfferPriceTooHigh, error_inputs=expected):
+    with ape.reverts(system.router.OfferPriceTooHigh, **expected):
         system.open_offer(newcomer, ask=2**80 - 1)
 
 
@@ -154,12 +154,12 @@ def test_close_offer__when_caller_does_not_own_the_provider__reverts(system, pro
 def test_close_offer__when_closed__reverts(system, provider):
     system.router.closeOffer(provider.offer, sender=provider.owner)
 
-    with ape.reverts(system.router.OfferIsClosed, error_inputs={"offerId": provider.offer}):
+    with ape.reverts(system.router.OfferIsClosed, **{"offerId": provider.offer}):
         system.router.closeOffer(provider.offer, sender=provider.owner)
 
 
 def test_close_offer__when_unknown__reverts(system, provider):
-    with ape.reverts(system.router.OfferUnknown, error_inputs={"offerId": 99}):
+    with ape.reverts(system.router.OfferUnknown, **{"offerId": 99}):
         system.router.closeOffer(99, sender=provider.owner)
 
 

@@ -40,7 +40,7 @@ def test_pause__when_not_through_the_access_manager__reverts(system, stranger):
         (system.staking, system.staking.pauseStakes, system.staking.StakingNotAccess),
     ):
         expected = {"caller": stranger.address, "access": system.access.address}
-        with ape.reverts(error, error_inputs=expected):
+        with ape.reverts(error, **expected):
             call(0, sender=stranger)
         with ape.reverts(system.access.AccessManagerUnauthorizedCall):
             system.access.execute(contract, call.encode_input(0), sender=stranger)
@@ -48,11 +48,11 @@ def test_pause__when_not_through_the_access_manager__reverts(system, stranger):
 
 def test_pause__when_too_long__reverts(system, chain):
     until = chain.pending_timestamp + 8 * DAY
-    with ape.reverts(system.router.RouterPauseTooLong, error_inputs={"until": until}):
+    with ape.reverts(system.router.RouterPauseTooLong, **{"until": until}):
         system.access.execute(
             system.router, system.router.pauseRequests.encode_input(until), sender=system.deployer
         )
-    with ape.reverts(system.staking.StakingPauseTooLong, error_inputs={"until": until}):
+    with ape.reverts(system.staking.StakingPauseTooLong, **{"until": until}):
         system.access.execute(
             system.staking, system.staking.pauseStakes.encode_input(until), sender=system.deployer
         )
@@ -61,14 +61,14 @@ def test_pause__when_too_long__reverts(system, chain):
 def test_pause__stops_what_is_new(system, provider, pause, stranger):
     until = pause(DAY)
 
-    with ape.reverts(system.router.RouterPaused, error_inputs={"until": until}):
+    with ape.reverts(system.router.RouterPaused, **{"until": until}):
         system.request()
     for call in (
         lambda: system.provider(stranger, stranger, stranger),
         lambda: system.staking.stake(provider.number, 1, value=1, sender=provider.owner),
         lambda: system.staking.delegateTo(provider.number, 1, value=1, sender=stranger),
     ):
-        with ape.reverts(system.staking.StakingPaused, error_inputs={"until": until}):
+        with ape.reverts(system.staking.StakingPaused, **{"until": until}):
             call()
 
 

@@ -33,9 +33,7 @@ DAY = 86_400
 
 
 def test_register__when_stake_is_too_low__reverts(system, stranger):
-    with ape.reverts(
-        system.staking.StakingTooLow, error_inputs={"stake": STAKE - 1, "minimum": STAKE}
-    ):
+    with ape.reverts(system.staking.StakingTooLow, **{"stake": STAKE - 1, "minimum": STAKE}):
         system.provider(stranger, stranger, stranger, stake=STAKE - 1)
 
 
@@ -95,22 +93,20 @@ def test_register__locks_the_stake(system, stranger, accounts):
 def test_every_change__when_caller_is_not_the_owner__reverts(system, provider, function, arguments):
     for caller in (provider.operator, provider.payout):  # not even the provider's other keys
         expected = {"caller": caller.address, "owner": provider.owner.address}
-        with ape.reverts(system.staking.StakingNotOwner, error_inputs=expected):
+        with ape.reverts(system.staking.StakingNotOwner, **expected):
             getattr(system.staking, function)(provider.number, *arguments, sender=caller)
-        with ape.reverts(system.staking.StakingProviderUnknown, error_inputs={"provider": 99}):
+        with ape.reverts(system.staking.StakingProviderUnknown, **{"provider": 99}):
             getattr(system.staking, function)(99, *arguments, sender=caller)
 
 
 def test_start_unbonding__when_more_than_staked__reverts(system, provider):
     expected = {"asked": STAKE + 1, "limit": STAKE}
-    with ape.reverts(system.staking.StakingExceedsStake, error_inputs=expected):
+    with ape.reverts(system.staking.StakingExceedsStake, **expected):
         system.staking.startUnbonding(provider.number, STAKE + 1, sender=provider.owner)
 
 
 def test_start_unbonding__when_too_little_is_left__reverts(system, provider):
-    with ape.reverts(
-        system.staking.StakingTooLow, error_inputs={"stake": STAKE - 1, "minimum": STAKE}
-    ):
+    with ape.reverts(system.staking.StakingTooLow, **{"stake": STAKE - 1, "minimum": STAKE}):
         system.staking.startUnbonding(provider.number, 1, sender=provider.owner)
 
 
@@ -128,7 +124,7 @@ def test_start_unbonding__a_second_time__restarts_the_clock(system, provider, ch
 
 
 def test_finish_unbonding__when_nothing_unbonds__reverts(system, provider):
-    with ape.reverts(system.staking.StakingStillBonded, error_inputs={"unlockAt": 0}):
+    with ape.reverts(system.staking.StakingStillBonded, **{"unlockAt": 0}):
         system.staking.finishUnbonding(provider.number, sender=provider.owner)
 
 
@@ -138,7 +134,7 @@ def test_finish_unbonding__when_too_early__reverts(system, provider, chain):
     chain.pending_timestamp = unlock_at - 1
 
     expected = {"time": unlock_at - 1, "unlockAt": unlock_at}
-    with ape.reverts(system.staking.StakingStillBonded, error_inputs=expected):
+    with ape.reverts(system.staking.StakingStillBonded, **expected):
         system.staking.finishUnbonding(provider.number, sender=provider.owner)
 
 
@@ -158,7 +154,7 @@ def test_finish_unbonding__frees_the_money(system, provider, chain):
 def test_transfer__takes_two_steps(system, provider, stranger):
     system.staking.startTransfer(provider.number, stranger, sender=provider.owner)
     expected = {"caller": provider.owner.address, "pendingOwner": stranger.address}
-    with ape.reverts(system.staking.StakingNotPendingOwner, error_inputs=expected):
+    with ape.reverts(system.staking.StakingNotPendingOwner, **expected):
         system.staking.acceptTransfer(provider.number, sender=provider.owner)
 
     receipt = system.staking.acceptTransfer(provider.number, sender=stranger)

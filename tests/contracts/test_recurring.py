@@ -107,20 +107,16 @@ def due(system, opened, chain):
 
 def test_open__when_the_caller_is_another__reverts(ready, make, stranger, requester):
     expected = {"caller": stranger.address, "requester": requester.address}
-    with ape.reverts(ready.recurring.RecurringNotRequester, error_inputs=expected):
+    with ape.reverts(ready.recurring.RecurringNotRequester, **expected):
         ready.recurring.open(make(), 1, INPUT, sender=stranger)
 
 
 def test_open__when_out_of_range__reverts(ready, make, requester):
-    with ape.reverts(
-        ready.recurring.RecurringIntervalTooShort, error_inputs={"every": 59, "least": 60}
-    ):
+    with ape.reverts(ready.recurring.RecurringIntervalTooShort, **{"every": 59, "least": 60}):
         ready.recurring.open(make(every=59), 1, INPUT, sender=requester)
-    with ape.reverts(ready.recurring.RecurringRunsOutOfRange, error_inputs={"runs": 0}):
+    with ape.reverts(ready.recurring.RecurringRunsOutOfRange, **{"runs": 0}):
         ready.recurring.open(make(), 0, INPUT, sender=requester)
-    with ape.reverts(
-        ready.recurring.RecurringInputMismatch, error_inputs={"given": keccak(b"other")}
-    ):
+    with ape.reverts(ready.recurring.RecurringInputMismatch, **{"given": keccak(b"other")}):
         ready.recurring.open(make(), 1, b"other", sender=requester)
 
 
@@ -169,13 +165,13 @@ def test_run__when_not_due_or_not_funded__reverts(ready, opened, stranger, chain
     plan = opened(runs=2)
     run(ready, plan, stranger)
     next_at = ready.recurring.stateOf(plan[0]).nextAt
-    with ape.reverts(ready.recurring.RecurringTooEarly, error_inputs={"from": next_at}):
+    with ape.reverts(ready.recurring.RecurringTooEarly, **{"from": next_at}):
         run(ready, plan, stranger)
     due(ready, plan, chain)
     run(ready, plan, stranger)
     due(ready, plan, chain)
 
-    with ape.reverts(ready.recurring.RecurringNotFunded, error_inputs={"planId": plan[0]}):
+    with ape.reverts(ready.recurring.RecurringNotFunded, **{"planId": plan[0]}):
         run(ready, plan, stranger)
 
 
@@ -183,9 +179,9 @@ def test_run__when_not_due_or_not_funded__reverts(ready, opened, stranger, chain
 def test_run__when_the_plan_is_another__reverts(ready, opened, stranger, changes):
     number, plan = opened()
 
-    with ape.reverts(ready.recurring.RecurringPlanMismatch, error_inputs={"planId": number}):
+    with ape.reverts(ready.recurring.RecurringPlanMismatch, **{"planId": number}):
         run(ready, (number, plan | changes), stranger)
-    with ape.reverts(ready.recurring.RecurringPlanMismatch, error_inputs={"planId": number + 1}):
+    with ape.reverts(ready.recurring.RecurringPlanMismatch, **{"planId": number + 1}):
         run(ready, (number + 1, plan), stranger)
     with ape.reverts(ready.recurring.RecurringInputMismatch):
         run(ready, (number, plan), stranger, content=b"other")
@@ -227,7 +223,7 @@ def test_fund__adds_runs(ready, opened, requester, stranger):
     with ape.reverts(ready.recurring.RecurringNotRequester):
         ready.recurring.fund(number, plan, 1, sender=stranger)
     for runs, total in ((0, 1), (2**32 - 1, 2**32)):
-        with ape.reverts(ready.recurring.RecurringRunsOutOfRange, error_inputs={"runs": total}):
+        with ape.reverts(ready.recurring.RecurringRunsOutOfRange, **{"runs": total}):
             ready.recurring.fund(number, plan, runs, sender=requester)
 
     ready.recurring.fund(number, plan, 4, sender=requester)

@@ -67,9 +67,7 @@ def answered(system, provider, reviewed):
 def test_refund__when_deadline_has_not_passed__reverts(system, asked, chain, stranger):
     chain.pending_timestamp = asked.job["deadline"]
 
-    with ape.reverts(
-        system.router.RouterTooEarly, error_inputs={"from": asked.job["deadline"] + 1}
-    ):
+    with ape.reverts(system.router.RouterTooEarly, **{"from": asked.job["deadline"] + 1}):
         system.router.refund(asked.id, asked.job, sender=stranger)
 
 
@@ -77,14 +75,14 @@ def test_refund__when_settled__reverts(system, provider, asked, chain, stranger)
     system.answer(asked, provider)
     chain.pending_timestamp = asked.job["deadline"] + 1
 
-    with ape.reverts(system.router.RouterJobMismatch, error_inputs={"jobId": asked.id, "state": 4}):
+    with ape.reverts(system.router.RouterJobMismatch, **{"jobId": asked.id, "state": 4}):
         system.router.refund(asked.id, asked.job, sender=stranger)
 
 
 def test_refund__when_answered_and_undecided__reverts(system, answered, chain, stranger):
     chain.pending_timestamp = answered.job["deadline"] + 1
 
-    with ape.reverts(system.router.RouterJobMismatch, error_inputs={"state": 3}):
+    with ape.reverts(system.router.RouterJobMismatch, **{"state": 3}):
         system.router.refund(answered.id, answered.job, sender=stranger)
 
 
@@ -92,7 +90,7 @@ def test_refund__when_refunded_already__reverts(system, asked, chain, stranger):
     chain.pending_timestamp = asked.job["deadline"] + 1
     system.router.refund(asked.id, asked.job, sender=stranger)
 
-    with ape.reverts(system.router.RouterJobMismatch, error_inputs={"state": 6}):
+    with ape.reverts(system.router.RouterJobMismatch, **{"state": 6}):
         system.router.refund(asked.id, asked.job, sender=stranger)
 
 
@@ -140,7 +138,7 @@ def test_refund__gives_everything_back(system, provider, asked, chain, requester
 
 
 def test_settle__when_not_answered__reverts(system, asked, stranger):
-    with ape.reverts(system.router.RouterJobMismatch, error_inputs={"jobId": asked.id, "state": 1}):
+    with ape.reverts(system.router.RouterJobMismatch, **{"jobId": asked.id, "state": 1}):
         system.router.settle(asked.id, asked.job, 1, OUTPUT, sender=stranger)
 
 
@@ -154,7 +152,7 @@ def test_settle__when_outcome_is_not_the_one_answered__reverts(
 
 def test_settle__when_resolution_has_not_decided__reverts(system, answered, stranger, chain):
     expected = {"jobId": answered.id, "finalAt": chain.blocks.head.timestamp + 3_600}
-    with ape.reverts(system.router.RouterNotFinal, error_inputs=expected):
+    with ape.reverts(system.router.RouterNotFinal, **expected):
         system.router.settle(answered.id, answered.job, 1, OUTPUT, sender=stranger)
 
 

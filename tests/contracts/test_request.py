@@ -48,7 +48,7 @@ PRICE = ASK + MODEL_PRICE
 
 def test_request__when_model_unknown__reverts(system, provider, requester):
     market = system.market | {"modelId": b"\x09" * 32}
-    with ape.reverts(system.registry.RegistryModelUnknown, error_inputs={"modelId": b"\x09" * 32}):
+    with ape.reverts(system.registry.RegistryModelUnknown, **{"modelId": b"\x09" * 32}):
         system.request(market=market)
 
 
@@ -63,14 +63,14 @@ def test_request__when_access_is_denied_or_ran_out__reverts(
     system, provider, model_owner, requester, chain
 ):
     system.registry.setAccess(system.model_id, 1, sender=model_owner)
-    with ape.reverts(system.registry.RegistryAccessDenied, error_inputs={"until": 0}):
+    with ape.reverts(system.registry.RegistryAccessDenied, **{"until": 0}):
         system.request()
 
     until = chain.pending_timestamp + 100
     system.registry.grantAccess(system.model_id, requester, until, sender=model_owner)
     system.request()
     chain.pending_timestamp = until + 1
-    with ape.reverts(system.registry.RegistryAccessDenied, error_inputs={"until": until}):
+    with ape.reverts(system.registry.RegistryAccessDenied, **{"until": until}):
         system.request()
 
 
@@ -80,7 +80,7 @@ def test_request__when_epoch_is_not_current__reverts(system, provider, model_own
     system.registry.openTerms(system.model_id, terms(model_owner, price=1), sender=model_owner)
 
     expected = {"epoch": 1, "current": 2}
-    with ape.reverts(system.registry.RegistryEpochNotCurrent, error_inputs=expected):
+    with ape.reverts(system.registry.RegistryEpochNotCurrent, **expected):
         system.request()
 
 
@@ -88,31 +88,31 @@ def test_request__when_version_is_retired__reverts(system, provider, model_owner
     system.registry.retireVersions(system.model_id, 2, sender=model_owner)
 
     expected = {"version": 1, "lowest": 2, "highest": 1}
-    with ape.reverts(system.registry.RegistryVersionNotInUse, error_inputs=expected):
+    with ape.reverts(system.registry.RegistryVersionNotInUse, **expected):
         system.request()
 
 
 def test_request__when_no_unit_is_asked_for__reverts(system, provider):
-    with ape.reverts(system.router.RouterUnitsOutOfRange, error_inputs={"units": 0}):
+    with ape.reverts(system.router.RouterUnitsOutOfRange, **{"units": 0}):
         system.request(units=0)
 
 
 def test_request__when_callback_asks_for_too_much_gas__reverts(system, provider):
     expected = {"asked": 300_001, "limit": 300_000}
-    with ape.reverts(system.router.RouterCallbackGasTooHigh, error_inputs=expected):
+    with ape.reverts(system.router.RouterCallbackGasTooHigh, **expected):
         system.request(callbackGas=300_001)
 
 
 @pytest.mark.parametrize("seconds", [-1, 0, 8, 7 * 86_400 + 60])
 def test_request__when_deadline_out_of_range__reverts(system, provider, chain, seconds):
     deadline = chain.pending_timestamp + seconds
-    with ape.reverts(system.router.RouterDeadlineOutOfRange, error_inputs={"deadline": deadline}):
+    with ape.reverts(system.router.RouterDeadlineOutOfRange, **{"deadline": deadline}):
         system.request(deadline=deadline)
 
 
 def test_request__when_market_has_no_ticket__reverts(system):
     expected = {"marketId": system.market_id}
-    with ape.reverts(system.router.RouterMarketEmpty, error_inputs=expected):
+    with ape.reverts(system.router.RouterMarketEmpty, **expected):
         system.request()
 
 
@@ -125,18 +125,18 @@ def test_request__when_named_offer_is_in_another_market__reverts(system, provide
 
 def test_request__when_input_is_empty__reverts(system, provider):
     expected = {"length": 0, "limit": 2_048}
-    with ape.reverts(system.router.RouterInputLength, error_inputs=expected):
+    with ape.reverts(system.router.RouterInputLength, **expected):
         system.request(input=b"")
 
 
 def test_request__when_input_is_too_long__reverts(system, provider):
     expected = {"offerId": provider.offer, "maxInputBytes": 2_048}
-    with ape.reverts(system.router.RouterNoOfferFits, error_inputs=expected):
+    with ape.reverts(system.router.RouterNoOfferFits, **expected):
         system.request(input=bytes(2_049))
 
 
 def test_request__when_time_is_too_short__reverts(system, provider, chain):
-    with ape.reverts(system.router.RouterNoOfferFits, error_inputs={"minWindow": 60}):
+    with ape.reverts(system.router.RouterNoOfferFits, **{"minWindow": 60}):
         system.request(deadline=chain.pending_timestamp + 30)
 
 
@@ -147,20 +147,20 @@ def test_request__when_offer_is_full__reverts(system, accounts, named):
     system.request()
 
     expected = {"offerId": small.offer, "load": 1, "capacity": 1}
-    with ape.reverts(system.router.RouterNoOfferFits, error_inputs=expected):
+    with ape.reverts(system.router.RouterNoOfferFits, **expected):
         system.request(offerId=small.offer if named else 0)
 
 
 def test_request__when_offer_is_closed__reverts(system, provider):
     system.router.closeOffer(provider.offer, sender=provider.owner)
 
-    with ape.reverts(system.router.RouterNoOfferFits, error_inputs={"capacity": 0}):
+    with ape.reverts(system.router.RouterNoOfferFits, **{"capacity": 0}):
         system.request(offerId=provider.offer)
 
 
 def test_request__when_offer_asks_more_than_allowed__reverts(system, provider):
     expected = {"allowed": 2 * PRICE - 1, "asked": 2 * PRICE}
-    with ape.reverts(system.router.RouterFeeTooLow, error_inputs=expected):
+    with ape.reverts(system.router.RouterFeeTooLow, **expected):
         system.request(units=2, maxPrice=2 * PRICE - 1)
 
 
@@ -168,7 +168,7 @@ def test_request__when_requester_has_too_little__reverts(system, provider, stran
     system.vault.allowModule(system.router, True, sender=stranger)
 
     expected = {"free": 0, "needed": PRICE}
-    with ape.reverts(system.vault.VaultBalanceTooLow, error_inputs=expected):
+    with ape.reverts(system.vault.VaultBalanceTooLow, **expected):
         system.request(sender=stranger)
 
 
@@ -195,7 +195,7 @@ def test_request__with_value_for_a_token_job__reverts(
     market = system.market_of(model, token=token.address)
     system.open_offer(provider, market)
 
-    with ape.reverts(system.router.RouterValueNotNeeded, error_inputs={"sent": 1}):
+    with ape.reverts(system.router.RouterValueNotNeeded, **{"sent": 1}):
         system.request(value=1, market=market)
 
 
@@ -256,7 +256,7 @@ def test_request__locks_price_commits_and_emits(system, provider, requester, cha
 
 def test_request_for__when_requester_did_not_opt_in__reverts(system, provider, stranger):
     expected = {"requester": system.requester.address, "module": stranger.address}
-    with ape.reverts(system.router.RouterModuleNotAllowed, error_inputs=expected):
+    with ape.reverts(system.router.RouterModuleNotAllowed, **expected):
         system.router.requestFor(system.requester, system.asking(), sender=stranger)
 
 
@@ -279,5 +279,5 @@ def test_request_for__when_model_is_not_open_to_the_requester__reverts(system, p
     system.registry.grantAccess(system.model_id, stranger, 2**39, sender=system.model_owner)
 
     expected = {"account": system.requester.address}
-    with ape.reverts(system.registry.RegistryAccessDenied, error_inputs=expected):
+    with ape.reverts(system.registry.RegistryAccessDenied, **expected):
         system.router.requestFor(system.requester, system.asking(), sender=stranger)

@@ -64,10 +64,10 @@ def query(system, **changes):
 def test_store__when_the_job_is_not_settled_with_it__reverts(system, settled, store):
     waiting = system.request()
 
-    with ape.reverts(system.cache.CacheNotSettled, error_inputs={"jobId": waiting.id}):
+    with ape.reverts(system.cache.CacheNotSettled, **{"jobId": waiting.id}):
         store(waiting, units=1)
     for changes in ({"output": b"another"}, {"units": 3}):
-        with ape.reverts(system.cache.CacheNotSettled, error_inputs={"jobId": settled.id}):
+        with ape.reverts(system.cache.CacheNotSettled, **{"jobId": settled.id}):
             store(**changes)
 
 
@@ -84,7 +84,7 @@ def test_store__when_a_result_is_kept__reverts_until_it_runs_out(system, provide
     entry = system.cache.entryOf(asked)
 
     with ape.reverts(
-        system.cache.CacheOccupied, error_inputs={"key": key, "until": receipt.timestamp + MONTH}
+        system.cache.CacheOccupied, **{"key": key, "until": receipt.timestamp + MONTH}
     ):
         store()
 
@@ -106,9 +106,7 @@ def test_hit__when_nothing_is_kept__reverts(system, provider, store, requester, 
         changes = {"market": system.market | {"token": system.vault.address}}
     asked = named | changes
 
-    with ape.reverts(
-        system.cache.CacheMiss, error_inputs={"key": system.cache.keyOf(asked), "until": 0}
-    ):
+    with ape.reverts(system.cache.CacheMiss, **{"key": system.cache.keyOf(asked), "until": 0}):
         system.cache.hit(asked, ETHER, OUTPUT, sender=requester)
 
 
@@ -118,7 +116,7 @@ def test_hit__when_it_ran_out__reverts(system, provider, store, requester, chain
     until = system.cache.entryOf(asked).until
     chain.pending_timestamp = until + 1
 
-    with ape.reverts(system.cache.CacheMiss, error_inputs={"until": until}):
+    with ape.reverts(system.cache.CacheMiss, **{"until": until}):
         system.cache.hit(asked, ETHER, OUTPUT, sender=requester)
 
 
@@ -126,7 +124,7 @@ def test_hit__when_the_output_is_another__reverts(system, provider, store, reque
     store()
     expected = {"given": keccak(b"wrong"), "kept": keccak(OUTPUT)}
 
-    with ape.reverts(system.cache.CacheOutputMismatch, error_inputs=expected):
+    with ape.reverts(system.cache.CacheOutputMismatch, **expected):
         system.cache.hit(query(system, provider=provider.number), ETHER, b"wrong", sender=requester)
 
 
@@ -135,7 +133,7 @@ def test_hit__when_it_costs_more_than_allowed__reverts(system, provider, store, 
     price = 2 * PRICE // 10
     expected = {"price": price, "limit": price - 1}
 
-    with ape.reverts(system.cache.CachePriceTooHigh, error_inputs=expected):
+    with ape.reverts(system.cache.CachePriceTooHigh, **expected):
         system.cache.hit(
             query(system, provider=provider.number), price - 1, OUTPUT, sender=requester
         )
@@ -144,9 +142,7 @@ def test_hit__when_it_costs_more_than_allowed__reverts(system, provider, store, 
 def test_hit__when_a_signature_is_all_and_nobody_is_named__reverts(system, store, requester):
     store()
 
-    with ape.reverts(
-        system.cache.CacheProviderInvalid, error_inputs={"provider": 0, "needed": True}
-    ):
+    with ape.reverts(system.cache.CacheProviderInvalid, **{"provider": 0, "needed": True}):
         system.cache.hit(query(system), ETHER, OUTPUT, sender=requester)
 
 
@@ -214,7 +210,7 @@ def test_hit__under_a_resolution__names_nobody(system, accounts, project, provid
     wanted = query(system, market=market, units=1)
     with ape.reverts(
         system.cache.CacheProviderInvalid,
-        error_inputs={"provider": provider.number, "needed": False},
+        **{"provider": provider.number, "needed": False},
     ):
         system.cache.hit(wanted | {"provider": provider.number}, ETHER, OUTPUT, sender=requester)
     system.cache.hit(wanted, ETHER, OUTPUT, sender=requester)

@@ -88,7 +88,7 @@ def settle(ready, provider):
 
 def test_settle__when_not_the_operator__reverts(ready, provider, signed, settle, stranger):
     expected = {"caller": stranger.address, "operator": provider.operator.address}
-    with ape.reverts(ready.signed.SignedNotOperator, error_inputs=expected):
+    with ape.reverts(ready.signed.SignedNotOperator, **expected):
         settle(signed(), sender=stranger)
 
 
@@ -99,7 +99,7 @@ def test_settle__when_market_is_not_that_of_the_offer__reverts(ready, signed, se
 
 def test_settle__when_policy_is_not_the_signature__reverts(ready, signed, settle, stranger):
     expected = {"verifier": stranger.address, "expected": ready.verifier.address}
-    with ape.reverts(ready.signed.SignedPolicyUnsupported, error_inputs=expected):
+    with ape.reverts(ready.signed.SignedPolicyUnsupported, **expected):
         settle(signed(), market=ready.market | {"verifier": stranger})
     with ape.reverts(ready.signed.SignedPolicyUnsupported):
         settle(signed(), market=ready.market | {"resolution": stranger})
@@ -110,17 +110,17 @@ def test_settle__when_deadline_has_passed__reverts(ready, signed, settle, chain)
     chain.pending_timestamp = answer["deadline"] + 1
 
     expected = {"time": answer["deadline"] + 1, "deadline": answer["deadline"]}
-    with ape.reverts(ready.signed.SignedTooLate, error_inputs=expected):
+    with ape.reverts(ready.signed.SignedTooLate, **expected):
         settle(answer)
 
 
 def test_settle__when_nonce_was_used__reverts(ready, requester, signed, settle):
     expected = {"requester": requester.address, "nonce": 7}
-    with ape.reverts(ready.signed.SignedNonceUsed, error_inputs=expected):
+    with ape.reverts(ready.signed.SignedNonceUsed, **expected):
         settle(signed(), signed())
     settle(signed())
     assert ready.signed.isNonceUsed(requester, 7)
-    with ape.reverts(ready.signed.SignedNonceUsed, error_inputs=expected):
+    with ape.reverts(ready.signed.SignedNonceUsed, **expected):
         settle(signed(inputHash=keccak(b"other")))
 
 
@@ -170,21 +170,21 @@ def test_settle__when_signature_is_turned_to_its_twin__reverts(ready, signed, se
 
 def test_settle__when_price_is_too_low__reverts(ready, signed, settle):
     expected = {"signed": 2 * PRICE - 1, "asked": 2 * PRICE}
-    with ape.reverts(ready.signed.SignedPriceTooLow, error_inputs=expected):
+    with ape.reverts(ready.signed.SignedPriceTooLow, **expected):
         settle(signed(price=2 * PRICE - 1))
 
 
 @pytest.mark.parametrize("charged", [0, 3])
 def test_settle__when_units_are_out_of_range__reverts(ready, signed, settle, charged):
     expected = {"units": charged, "limit": 2}
-    with ape.reverts(ready.signed.SignedUnitsOutOfRange, error_inputs=expected):
+    with ape.reverts(ready.signed.SignedUnitsOutOfRange, **expected):
         settle(signed(charged=charged))
 
 
 @pytest.mark.parametrize("length", [0, 8_193])
 def test_settle__when_output_is_out_of_range__reverts(ready, signed, settle, length):
     expected = {"length": length, "limit": 8_192}
-    with ape.reverts(ready.signed.SignedOutputLength, error_inputs=expected):
+    with ape.reverts(ready.signed.SignedOutputLength, **expected):
         settle(signed(output=b"x" * length))
 
 
@@ -201,7 +201,7 @@ def test_settle__when_delayed_money_is_too_little__reverts(ready, signed, settle
     ready.vault.undelay(NATIVE, sender=requester)
 
     expected = {"delayed": 0, "needed": PRICE}
-    with ape.reverts(ready.vault.VaultDelayedTooLow, error_inputs=expected):
+    with ape.reverts(ready.vault.VaultDelayedTooLow, **expected):
         settle(signed())
 
 
@@ -278,11 +278,9 @@ def test_claim__splits_by_the_rates_of_the_offer(ready, provider, signed, settle
 
 
 def test_undelay__leaves_a_day_after_it_was_announced(ready, requester, chain):
-    with ape.reverts(ready.vault.VaultStillDelayed, error_inputs={"at": 0}):
+    with ape.reverts(ready.vault.VaultStillDelayed, **{"at": 0}):
         ready.vault.undelay(NATIVE, sender=requester)
-    with ape.reverts(
-        ready.vault.VaultDelayedTooLow, error_inputs={"delayed": ETHER, "needed": ETHER + 1}
-    ):
+    with ape.reverts(ready.vault.VaultDelayedTooLow, **{"delayed": ETHER, "needed": ETHER + 1}):
         ready.vault.announceUndelay(NATIVE, ETHER + 1, sender=requester)
     ready.vault.announceUndelay(NATIVE, ETHER // 4, sender=requester)
     amount, at = ready.vault.leavingOf(requester, NATIVE)
@@ -312,5 +310,5 @@ def test_undelay__what_was_announced_can_still_be_spent(ready, requester, signed
 
 
 def test_delay__when_more_than_is_free__reverts(ready, stranger):
-    with ape.reverts(ready.vault.VaultBalanceTooLow, error_inputs={"free": 0, "needed": 1}):
+    with ape.reverts(ready.vault.VaultBalanceTooLow, **{"free": 0, "needed": 1}):
         ready.vault.delay(NATIVE, 1, sender=stranger)

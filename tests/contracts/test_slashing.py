@@ -56,7 +56,7 @@ def slash(system, provider, slasher, accounts):
 
 def test_slash__when_caller_may_not__reverts(system, provider, slash, stranger):
     expected = {"slasher": stranger.address, "provider": provider.number}
-    with ape.reverts(system.staking.StakingNotSlasher, error_inputs=expected):
+    with ape.reverts(system.staking.StakingNotSlasher, **expected):
         slash(1, sender=stranger)
 
 
@@ -64,7 +64,7 @@ def test_slash__when_evidence_was_used__reverts(system, slash, slasher):
     slash(1)
 
     expected = {"slasher": slasher.address, "evidence": EVIDENCE}
-    with ape.reverts(system.staking.StakingEvidenceUsed, error_inputs=expected):
+    with ape.reverts(system.staking.StakingEvidenceUsed, **expected):
         slash(1)
 
 
@@ -123,7 +123,7 @@ def test_slash__jails(system, provider, slash, chain):
     assert system.staking.stakeOf(provider.number) == 0
     system.router.syncTickets(provider.offer, sender=provider.operator)
     assert system.router.ticketsOf(provider.offer) == 0
-    with ape.reverts(system.staking.StakingJailed, error_inputs={"until": until}):
+    with ape.reverts(system.staking.StakingJailed, **{"until": until}):
         system.staking.delegateTo(provider.number, STAKE, value=STAKE, sender=provider.owner)
 
 
@@ -192,7 +192,7 @@ def test_allow_slasher__to_end_twice__does_not_extend_or_shorten(system, provide
 
 def test_announce_slasher__when_not_the_access_manager__reverts(system, provider, stranger):
     expected = {"caller": stranger.address, "access": system.access.address}
-    with ape.reverts(system.staking.StakingNotAccess, error_inputs=expected):
+    with ape.reverts(system.staking.StakingNotAccess, **expected):
         system.staking.announceSlasher(stranger, sender=stranger)
 
 
@@ -200,7 +200,7 @@ def test_announce_slasher__acts_after_the_notice_only(system, provider, stranger
     announce = system.staking.announceSlasher.encode_input(stranger)
     system.access.execute(system.staking, announce, sender=system.deployer)
     start = chain.blocks.head.timestamp + 28 * DAY
-    with ape.reverts(system.staking.StakingSlasherKnown, error_inputs={"from": start}):
+    with ape.reverts(system.staking.StakingSlasherKnown, **{"from": start}):
         system.access.execute(system.staking, announce, sender=system.deployer)
     arguments = (provider.number, EVIDENCE, 1, stranger, 0, stranger)
     chain.pending_timestamp = start - 1
@@ -214,7 +214,7 @@ def test_announce_slasher__acts_after_the_notice_only(system, provider, stranger
 
 
 def test_leave_jail__before_the_time__reverts(system, provider, slash):
-    with ape.reverts(system.staking.StakingStillJailed, error_inputs={"until": 0}):
+    with ape.reverts(system.staking.StakingStillJailed, **{"until": 0}):
         system.staking.leaveJail(provider.number, sender=provider.owner)
     slash(1)
     with ape.reverts(system.staking.StakingStillJailed):
@@ -224,9 +224,7 @@ def test_leave_jail__before_the_time__reverts(system, provider, slash):
 def test_leave_jail__lets_the_provider_work_again(system, provider, slash, chain):
     slash(STAKE // 2)
     chain.pending_timestamp += 7 * DAY + 1
-    with ape.reverts(
-        system.staking.StakingTooLow, error_inputs={"stake": STAKE // 2, "minimum": STAKE}
-    ):
+    with ape.reverts(system.staking.StakingTooLow, **{"stake": STAKE // 2, "minimum": STAKE}):
         system.staking.leaveJail(provider.number, sender=provider.owner)
     system.staking.stake(provider.number, STAKE, value=STAKE, sender=provider.owner)
 

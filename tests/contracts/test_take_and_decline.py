@@ -70,14 +70,14 @@ def test_decline__when_caller_is_not_the_operator__reverts(system, asked, strang
 
 def test_decline__when_exclusive_time_has_passed__reverts(system, provider, missed):
     expected = {"deadline": missed.job["exclusiveUntil"]}
-    with ape.reverts(system.router.RouterTooLate, error_inputs=expected):
+    with ape.reverts(system.router.RouterTooLate, **expected):
         system.decline(missed, provider)
 
 
 def test_decline__when_open_already__reverts(system, provider, asked):
     system.decline(asked, provider)
 
-    with ape.reverts(system.router.RouterJobMismatch, error_inputs={"state": 2}):
+    with ape.reverts(system.router.RouterJobMismatch, **{"state": 2}):
         system.decline(asked, provider)
 
 
@@ -106,7 +106,7 @@ def test_decline__when_taken_with_a_bond__gives_the_bond_to_the_requester(
 
 def test_take__when_exclusive_time_has_not_passed__reverts(system, rival, asked):
     expected = {"from": asked.job["exclusiveUntil"] + 1}
-    with ape.reverts(system.router.RouterTooEarly, error_inputs=expected):
+    with ape.reverts(system.router.RouterTooEarly, **expected):
         system.take(asked, rival, value=BOND)
 
 
@@ -116,9 +116,7 @@ def test_take__when_caller_does_not_operate_the_offer__reverts(system, rival, mi
 
 
 def test_take__when_provider_has_the_job_already__reverts(system, provider, missed):
-    with ape.reverts(
-        system.router.RouterAlreadyAssigned, error_inputs={"provider": provider.number}
-    ):
+    with ape.reverts(system.router.RouterAlreadyAssigned, **{"provider": provider.number}):
         system.take(missed, provider, value=BOND)
 
 
@@ -136,9 +134,7 @@ def test_take__when_offer_is_dearer__reverts(system, accounts, missed):
     dear = system.provider(accounts[7], accounts[8], accounts[7])
     system.open_offer(dear, ask=ASK + 1)
 
-    with ape.reverts(
-        system.router.RouterFeeTooLow, error_inputs={"allowed": PRICE, "asked": PRICE + 1}
-    ):
+    with ape.reverts(system.router.RouterFeeTooLow, **{"allowed": PRICE, "asked": PRICE + 1}):
         system.take(missed, dear, value=BOND)
 
 
@@ -147,21 +143,21 @@ def test_take__when_offer_is_full__reverts(system, accounts, missed):
     system.open_offer(small, capacity=1)
     system.request(offerId=small.offer)
 
-    with ape.reverts(system.router.RouterNoOfferFits, error_inputs={"load": 1, "capacity": 1}):
+    with ape.reverts(system.router.RouterNoOfferFits, **{"load": 1, "capacity": 1}):
         system.take(missed, small, value=BOND)
 
 
 def test_take__when_deadline_has_passed__reverts(system, rival, asked, chain):
     chain.pending_timestamp = asked.job["deadline"] + 1
 
-    with ape.reverts(system.router.RouterTooLate, error_inputs={"deadline": asked.job["deadline"]}):
+    with ape.reverts(system.router.RouterTooLate, **{"deadline": asked.job["deadline"]}):
         system.take(asked, rival, value=BOND)
 
 
 def test_take__when_settled__reverts(system, provider, rival, missed):
     system.answer(missed, provider)
 
-    with ape.reverts(system.router.RouterJobMismatch, error_inputs={"state": 4}):
+    with ape.reverts(system.router.RouterJobMismatch, **{"state": 4}):
         system.take(missed, rival, value=BOND)
 
 

@@ -60,7 +60,7 @@ def token(project, accounts):
 
 
 def test_deposit__when_value_is_not_amount__reverts(system, stranger):
-    with ape.reverts(system.vault.VaultValueMismatch, error_inputs={"sent": 1, "expected": 2}):
+    with ape.reverts(system.vault.VaultValueMismatch, **{"sent": 1, "expected": 2}):
         system.vault.deposit(stranger, NATIVE, 2, value=1, sender=stranger)
 
 
@@ -70,7 +70,7 @@ def test_deposit__when_account_is_zero__reverts(system, stranger):
 
 
 def test_deposit__when_token_deposit_carries_value__reverts(system, stranger, token):
-    with ape.reverts(system.vault.VaultValueMismatch, error_inputs={"sent": 1, "expected": 0}):
+    with ape.reverts(system.vault.VaultValueMismatch, **{"sent": 1, "expected": 0}):
         system.vault.deposit(stranger, token, 5, value=1, sender=stranger)
 
 
@@ -96,14 +96,14 @@ def test_deposit__credits_the_account_whoever_pays(system, stranger, module):
 
 
 def test_withdraw__when_account_has_less__reverts(system, stranger):
-    with ape.reverts(system.vault.VaultBalanceTooLow, error_inputs={"free": 0, "needed": 1}):
+    with ape.reverts(system.vault.VaultBalanceTooLow, **{"free": 0, "needed": 1}):
         system.vault.withdraw(NATIVE, 1, stranger, sender=stranger)
 
 
 def test_withdraw__when_receiver_refuses__reverts_and_nothing_is_lost(system, stranger):
     system.vault.deposit(stranger, NATIVE, 5, value=5, sender=stranger)
 
-    with ape.reverts(system.vault.VaultPaymentRefused, error_inputs={"amount": 5}):
+    with ape.reverts(system.vault.VaultPaymentRefused, **{"amount": 5}):
         system.vault.withdraw(NATIVE, 5, system.router, sender=stranger)
 
     assert system.free(stranger) == 5
@@ -141,7 +141,7 @@ def test_withdraw__pays_tokens(system, stranger, token, accounts):
 
 def test_lock__when_account_did_not_opt_in__reverts(system, stranger, module):
     expected = {"account": stranger.address, "module": module.address}
-    with ape.reverts(system.vault.VaultModuleNotAllowed, error_inputs=expected):
+    with ape.reverts(system.vault.VaultModuleNotAllowed, **expected):
         system.vault.lock(stranger, NATIVE, 0, sender=module)
 
 
@@ -156,7 +156,7 @@ def test_lock__when_opted_out_again__reverts(system, stranger, module):
 def test_lock__when_account_has_less__reverts(system, stranger, module):
     system.vault.allowModule(module, True, sender=stranger)
 
-    with ape.reverts(system.vault.VaultBalanceTooLow, error_inputs={"free": 0, "needed": 1}):
+    with ape.reverts(system.vault.VaultBalanceTooLow, **{"free": 0, "needed": 1}):
         system.vault.lock(stranger, NATIVE, 1, sender=module)
 
 
@@ -196,7 +196,7 @@ def test_deposit_and_lock__when_opted_in__takes_the_rest_from_free_money(system,
 
 
 def test_release__when_module_holds_less__reverts(system, stranger, module):
-    with ape.reverts(system.vault.VaultLockedTooLow, error_inputs={"locked": 0, "needed": 1}):
+    with ape.reverts(system.vault.VaultLockedTooLow, **{"locked": 0, "needed": 1}):
         system.vault.release(stranger, NATIVE, 1, sender=module)
 
 
@@ -214,7 +214,7 @@ def test_release_split__when_module_holds_less__reverts(system, stranger, module
     three = [accounts[6], accounts[7], accounts[6]]
 
     for amounts in ([7, 0, 0], [0, 7, 0], [2, 2, 3]):
-        with ape.reverts(system.vault.VaultLockedTooLow, error_inputs={"locked": 6, "needed": 7}):
+        with ape.reverts(system.vault.VaultLockedTooLow, **{"locked": 6, "needed": 7}):
             system.vault.releaseSplit(NATIVE, three, amounts, sender=module)
     with ape.reverts(system.vault.VaultZeroAccount):
         system.vault.releaseSplit(NATIVE, [ZERO, *three[1:]], [1, 0, 0], sender=module)

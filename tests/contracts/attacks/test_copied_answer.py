@@ -27,7 +27,7 @@ def test_copied_answer__sent_by_another_operator__reverts(system, provider, copi
     proofs = [system.sign(asked, provider.operator)]
 
     expected = {"caller": copier.operator.address, "operator": provider.operator.address}
-    with ape.reverts(system.router.RouterNotOperator, error_inputs=expected):
+    with ape.reverts(system.router.RouterNotOperator, **expected):
         system.answer(asked, copier, proofs=proofs)
 
     system.answer(asked, provider, proofs=proofs)  # which the copy has not used up
@@ -40,13 +40,13 @@ def test_copied_answer__with_the_copiers_name_in_the_job__reverts(system, provid
     digest = system.router.answerDigest(asked.id, asked.job | changed, 1, keccak(OUTPUT))
     asked.job |= changed
 
-    with ape.reverts(system.router.RouterJobMismatch, error_inputs={"jobId": asked.id}):
+    with ape.reverts(system.router.RouterJobMismatch, **{"jobId": asked.id}):
         system.answer(asked, copier, proofs=[digest + bytes(33)])
 
 
 def test_copied_answer__by_taking_the_job_over_at_once__reverts(system, copier, asked):
     expected = {"from": asked.job["exclusiveUntil"] + 1}
-    with ape.reverts(system.router.RouterTooEarly, error_inputs=expected):
+    with ape.reverts(system.router.RouterTooEarly, **expected):
         system.take(asked, copier, value=asked.job["price"])
 
 

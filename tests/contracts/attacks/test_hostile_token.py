@@ -46,8 +46,8 @@ def test_token__of_an_attacker__cannot_touch_another_token(
     before = system.vault.accounted(NATIVE)
     token.mint(system.vault, 10**30, sender=stranger)  # forced in: nobody is credited
 
-    with ape.reverts(system.vault.VaultBalanceTooLow, error_inputs={"free": 0}):
+    with ape.reverts(system.vault.VaultBalanceTooLow, **{"free": 0}):
         system.vault.withdraw(NATIVE, 1, stranger, sender=stranger)
-    with ape.reverts(system.vault.VaultBalanceTooLow, error_inputs={"free": 10, "needed": 11}):
+    with ape.reverts(system.vault.VaultBalanceTooLow, **{"free": 10, "needed": 11}):
         system.vault.withdraw(token, 11, accounts[7], sender=accounts[7])
     assert system.vault.accounted(NATIVE) == before
