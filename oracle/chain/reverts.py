@@ -140,6 +140,12 @@ MEANINGS: dict[str, Meaning] = {
     "BatchProofCount": Meaning("stop", "the worker makes other proofs than the policy asks for; update it"),
     "BatchProofInvalid": Meaning("stop", "check that the worker signs with the provider's operator key"),
     "BatchNotFinal": Meaning("retry", "the resolution has not decided; wait until the time given"),
+    # Lanes.
+    "LanePolicyUnsupported": Meaning("skip", "ask the router: a policy with a resolution has no fast lane"),
+    "LaneDueOutOfRange": Meaning("skip", "promise a time between the two limits"),
+    "LaneMismatch": Meaning("skip", "the tip is gone already, or pass the lane as in LaneOpened"),
+    "LaneNotSettled": Meaning("retry", "show the answer once it is settled, with its own output"),
+    "LaneNotOver": Meaning("retry", "wait until the job is refunded, or the tip lapses"),
     # Licences.
     "LicenceNotAdmin": Meaning("stop", "use the account that owns the model, or one of its admins"),
     "LicenceSaleInvalid": Meaning("skip", "name a receiver, at least one use, and a time"),

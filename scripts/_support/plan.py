@@ -76,6 +76,7 @@ PLAN: dict[str, Arguments] = {
     "SignedRequests": lambda at, chosen: [*_module(at, chosen), at["SignatureVerifier"]],
     "Batches": lambda at, chosen: _module(at, chosen),
     "Recurring": lambda at, chosen: [at["InferenceRouter"], at["Vault"]],
+    "Lanes": lambda at, chosen: [at["InferenceRouter"], at["Vault"], at["ProviderStaking"]],
     "Licences": lambda at, chosen: [
         *(at["InferenceRouter"], at["Vault"], at["ModelRegistry"]),
         *(chosen.treasury, chosen.fee_bps),

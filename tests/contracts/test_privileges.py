@@ -26,6 +26,7 @@ OWN_BUSINESS = {
     "Batches": "request answer settle refund claim",
     "Recurring": "open fund run cancel",
     "Licences": "buy request giveBack",
+    "Lanes": "request earn giveBack",
     "ResultCache": "store hit claim",
     "IPFSIncentives": "openDeal join answer noteMissed claim reclaim",
 }

@@ -104,6 +104,7 @@ class System:
     cache: Any
     recurring: Any
     licences: Any
+    lanes: Any
     deployer: Any
     treasury: Any
     model_owner: Any
@@ -304,6 +305,7 @@ def deploy_system(accounts: Any, project: Any, ring_bits: int = 14) -> System:
         cache=contracts["ResultCache"],
         recurring=contracts["Recurring"],
         licences=contracts["Licences"],
+        lanes=contracts["Lanes"],
         deployer=deployer,
         treasury=treasury,
         model_owner=model_owner,
