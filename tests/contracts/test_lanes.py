@@ -65,14 +65,14 @@ def earn(system, asked, sender, **changes):
 def test_request__under_a_resolution__reverts(system, lanes, requester, stranger):
     market = system.market | {"resolution": stranger.address}
     expected = {"resolution": stranger.address}
-    with ape.reverts(lanes.LanePolicyUnsupported, error_inputs=expected):
+    with ape.reverts(lanes.LanePolicyUnsupported, **expected):
         lanes.request(system.asking(market=market), TIP, 2**40 - 1, sender=requester)
 
 
 def test_request__when_the_promise_is_out_of_range__reverts(system, lanes, requester, chain):
     asked = system.asking()
     for due in (chain.pending_timestamp - 1, asked["deadline"] + 1):
-        with ape.reverts(lanes.LaneDueOutOfRange, error_inputs={"dueAt": due}):
+        with ape.reverts(lanes.LaneDueOutOfRange, **{"dueAt": due}):
             lanes.request(asked, TIP, due, sender=requester)
 
 
@@ -96,7 +96,7 @@ def test_request__asks_in_the_callers_name_and_locks_the_tip(system, lanes, requ
 
 def test_earn__in_time__pays_the_tip(system, provider, lanes, fast, stranger):
     asked = fast()
-    with ape.reverts(lanes.LaneNotSettled, error_inputs={"jobId": asked.id}):
+    with ape.reverts(lanes.LaneNotSettled, **{"jobId": asked.id}):
         earn(system, asked, stranger)
     system.answer(asked, provider)
     with ape.reverts(lanes.LaneNotSettled):
@@ -109,7 +109,7 @@ def test_earn__in_time__pays_the_tip(system, provider, lanes, fast, stranger):
     assert system.free(provider.payout) == before + TIP
     assert system.vault.locked(lanes, NATIVE) == 0
     for again in (lambda: earn(system, asked, stranger), lambda: give_back(system, asked)):
-        with ape.reverts(lanes.LaneMismatch, error_inputs={"jobId": asked.id}):
+        with ape.reverts(lanes.LaneMismatch, **{"jobId": asked.id}):
             again()
 
 
@@ -119,7 +119,7 @@ def test_earn__with_another_lane__reverts(system, provider, lanes, fast, strange
     system.answer(asked, provider)
 
     for lane in (asked.lane | change, other.lane | {"dueAt": other.lane["dueAt"] + 1}):
-        with ape.reverts(lanes.LaneMismatch, error_inputs={"jobId": asked.id}):
+        with ape.reverts(lanes.LaneMismatch, **{"jobId": asked.id}):
             earn(system, asked, stranger, lane=lane)
 
 
@@ -142,7 +142,7 @@ def give_back(system, asked):
 
 def test_give_back__of_a_refunded_job(system, lanes, fast, requester, stranger, chain):
     asked = fast()
-    with ape.reverts(lanes.LaneNotOver, error_inputs={"jobId": asked.id}):
+    with ape.reverts(lanes.LaneNotOver, **{"jobId": asked.id}):
         give_back(system, asked)
     chain.pending_timestamp = asked.job["deadline"] + 1
     system.router.refund(asked.id, asked.job, sender=stranger)
@@ -161,7 +161,7 @@ def test_give_back__of_a_tip_that_nobody_earned__once_it_lapsed(
     system.answer(asked, provider)
     lapses = asked.job["deadline"] + WEEK
     expected = {"jobId": asked.id, "state": SETTLED, "lapsesAt": lapses}
-    with ape.reverts(lanes.LaneNotOver, error_inputs=expected):
+    with ape.reverts(lanes.LaneNotOver, **expected):
         give_back(system, asked)
     before = system.free(requester)
     chain.pending_timestamp = lapses
