@@ -321,6 +321,7 @@ class Settings:
     keeper: KeeperSettings
     server: ServerSettings
     log_level: str = "info"
+    log_format: str = "text"
 
     def path(self, name: str) -> Path:
         """Return a path from the settings, relative ones below the home folder."""
@@ -337,7 +338,8 @@ _SECTIONS: dict[str, type] = {
     "keeper": KeeperSettings,
     "server": ServerSettings,
 }
-_LEVELS = ("debug", "info", "warning", "error")
+_TOP = {"log_level": ("info", "debug", "warning", "error"), "log_format": ("text", "json")}
+"""Settings above all sections, with what they may be; the default first."""
 
 
 def load(home: Path) -> Settings:
@@ -364,15 +366,16 @@ def check(content: Mapping[str, Any], home: Path) -> Settings:
         ConfigError: as `load`.
     """
     for name in content:
-        if name not in _SECTIONS and name != "log_level":
+        if name not in _SECTIONS and name not in _TOP:
             raise ConfigError(f"unknown section [{name}]{did_you_mean(name, _SECTIONS)}")
-    level = content.get("log_level", "info")
-    if expected := _one_of(*_LEVELS)(level):
-        raise ConfigError(f"log_level: expected {expected}, got {level!r}")
+    top = {name: content.get(name, words[0]) for name, words in _TOP.items()}
+    for name, value in top.items():
+        if expected := _one_of(*_TOP[name])(value):
+            raise ConfigError(f"{name}: expected {expected}, got {value!r}")
     sections = {
         name: _section(name, kind, content.get(name, {})) for name, kind in _SECTIONS.items()
     }
-    return Settings(home=home, log_level=level, **sections)
+    return Settings(home=home, **top, **sections)
 
 
 def _section(section: str, kind: type[Any], given: Any) -> Any:
@@ -399,7 +402,10 @@ def template(values: Mapping[str, Any]) -> str:
     """
     lines = [
         "# Settings of a Lattice home folder. Paths are relative to this file.",
-        f"log_level = {_toml(values.get('log_level', 'info'))}  # {', '.join(_LEVELS)}",
+        *(
+            f"{name} = {_toml(values.get(name, words[0]))}  # {', '.join(words)}"
+            for name, words in _TOP.items()
+        ),
     ]
     for section, kind in _SECTIONS.items():
         lines += ["", f"[{section}]  # {(kind.__doc__ or '').strip()}"]

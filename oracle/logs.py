@@ -6,6 +6,7 @@ import logging
 import os
 import select
 import sys
+from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,11 @@ class UnreadHandler(logging.Handler):
             return
         text = self.format(record) + "\n"
         if self._left_out:
-            text = line("log lines left out", count=self._left_out) + "\n" + text
+            left_out = line("log lines left out", count=self._left_out)
+            note = logging.makeLogRecord(
+                {"msg": left_out, "levelname": "WARNING", "levelno": logging.WARNING}
+            )
+            text = self.format(note) + "\n" + text
             self._left_out = 0
         self._begun = text.encode(errors="replace")
         self._write()
@@ -58,30 +63,59 @@ class UnreadHandler(logging.Handler):
         return True
 
 
-def line(event: str, **fields: Any) -> str:
+class Line(str):
+    """A line of text that still knows the event and the fields that it was made of."""
+
+    event: str
+    fields: dict[str, Any]
+
+
+def line(event: str, **fields: Any) -> Line:
     """Return `event` followed by its fields. Text with blanks is quoted; floats have one decimal."""
-    return " ".join(
-        [event.replace(" ", "-"), *(f"{name}={_shown(value)}" for name, value in fields.items())]
-    )
+    name = event.replace(" ", "-")
+    text = Line(" ".join([name, *(f"{key}={_shown(value)}" for key, value in fields.items())]))
+    text.event, text.fields = name, fields
+    return text
 
 
-def start(level: str, file: Path | None = None) -> None:
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line: `time` (UTC), `level`, `event`, and the event's fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the object; a message that is no event of ours stands in `text`."""
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        said: dict[str, Any] = {"time": time, "level": record.levelname.lower()}
+        if isinstance(record.msg, Line):
+            said |= {"event": record.msg.event, **record.msg.fields}
+        else:
+            said |= {"event": "message", "text": record.getMessage()}
+        if record.exc_info:
+            said["trace"] = self.formatException(record.exc_info)
+        return json.dumps(said, default=str)
+
+
+def start(level: str, file: Path | None = None, *, form: str = "text") -> None:
     """Log to stderr, and to a file if there is one, with time and level.
 
     Args:
         level: A name of the logging module, in any case.
         file: Grows to 10 MB, then begins anew; the three before it are kept.
+        form: "text" or "json".
     """
     handlers: list[logging.Handler] = [_to_stderr()]
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(RotatingFileHandler(file, maxBytes=FILE_BYTES, backupCount=FILES - 1))
-    logging.basicConfig(
-        level=level.upper(),
-        handlers=handlers,
-        format="%(asctime)s.%(msecs)03d %(levelname)s %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S",
+    formatter = (
+        JsonFormatter()
+        if form == "json"
+        else logging.Formatter(
+            "%(asctime)s.%(msecs)03d %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"
+        )
     )
+    for handler in handlers:
+        handler.setFormatter(formatter)
+    logging.basicConfig(level=level.upper(), handlers=handlers)
 
 
 def _to_stderr() -> logging.Handler:

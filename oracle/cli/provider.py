@@ -150,9 +150,8 @@ def hardware(as_json: bool) -> None:
 def run(home: Path) -> None:
     """Answer requests until you stop it (SIGTERM or Ctrl-C: lets models finish and sends what is signed)."""
     settings = config.load(home)
-    logs.start(
-        settings.log_level, settings.path(settings.paths.log) if settings.paths.log else None
-    )
+    file = settings.path(settings.paths.log) if settings.paths.log else None
+    logs.start(settings.log_level, file, form=settings.log_format)
     with open_provider(settings) as running:
         running.run()
 

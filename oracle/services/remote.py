@@ -17,6 +17,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from taskiq import SendTaskError
 from taskiq.kicker import AsyncKicker
 
 from offchain_worker.errors import ModelCrashed, ModelTimedOut
@@ -52,8 +53,10 @@ class Remote:
         self._ahead = ahead
         self._run = secrets.token_hex(8)
         self._lock = threading.Lock()
-        self._jobs: dict[int, Job] = {}
-        self._tokens: dict[int, str] = {}
+        self._jobs: dict[int, tuple[Job, str]] = {}
+        """Jobs under way, each with the token of the message that counts."""
+        self._sent: dict[int, str] = {}
+        """Token by job of what the workers were told; of the thread alone."""
         self._news: deque[int] = deque()
         """Jobs of which the thread has to tell Redis something: they are in `_jobs`, or not any more."""
         self._replies: deque[bytes] = deque()
@@ -88,7 +91,7 @@ class Remote:
     def begin(self, job: Job) -> None:
         """Put a job into the queue."""
         with self._lock:
-            self._jobs[job.job_id] = job
+            self._jobs[job.job_id] = (job, secrets.token_hex(8))
         self._tell(job.job_id)
 
     def finished(self) -> list[Done]:
@@ -98,7 +101,7 @@ class Remote:
         while self._replies:
             job_id, reply = _reply(self._replies.popleft())
             with self._lock:
-                job = self._jobs.pop(job_id, None)
+                job, _ = self._jobs.pop(job_id, (None, ""))
             if job is None:  # it came before, or was forgotten
                 continue
             self._tell(job.job_id)
@@ -151,9 +154,13 @@ class Remote:
                 async with asyncio.TaskGroup() as group:
                     await self._connect(group)
                     wait_s = FIRST_WAIT_S
-            except* (RedisError, OSError) as errors:
+            except* Exception as errors:  # a mistake of ours must not end the thread either
                 self._reason = type(errors.exceptions[0]).__name__
-                _log.warning(line("queue away", at=shown(self._url), reason=self._reason))
+                expected = errors.subgroup((RedisError, OSError, SendTaskError)) is not None
+                _log.warning(
+                    line("queue away", at=shown(self._url), reason=self._reason),
+                    exc_info=None if expected else errors,
+                )
             finally:
                 self._connected = False
             await asyncio.sleep(wait_s)
@@ -166,9 +173,11 @@ class Remote:
         await redis.delete(self._names.wanted, self._names.begun)
         await redis.hset(self._names.wanted, OWNER, connection)
         self._news.clear()
-        self._tokens.clear()
+        self._sent.clear()
         with self._lock:
             under_way = list(self._jobs)
+            for job_id in under_way:
+                self._jobs[job_id] = (self._jobs[job_id][0], secrets.token_hex(8))
         for job_id in under_way:
             await self._pass_on(redis, job_id)
         self._connected = True
@@ -187,13 +196,15 @@ class Remote:
     async def _pass_on(self, redis: Redis, job_id: int) -> None:
         """Send a job, or tell the workers that it is not wanted any more."""
         with self._lock:
-            job = self._jobs.get(job_id)
-        if job is None:
-            if token := self._tokens.pop(job_id, None):
-                await redis.hdel(self._names.wanted, str(job_id))
-                await redis.hdel(self._names.begun, token)
-        elif job_id not in self._tokens:
-            token = self._tokens[job_id] = secrets.token_hex(8)
+            job, token = self._jobs.get(job_id, (None, ""))
+        if (before := self._sent.get(job_id, "")) == token:
+            return
+        if before:
+            del self._sent[job_id]
+            await redis.hdel(self._names.wanted, str(job_id))
+            await redis.hdel(self._names.begun, before)
+        if job is not None:
+            self._sent[job_id] = token
             await redis.hset(self._names.wanted, str(job_id), token)
             replies = self._names.replies(self._run)
             await AsyncKicker(TASK, self._broker, {}).kiq(job.to_json(), token, replies)

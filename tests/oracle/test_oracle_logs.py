@@ -7,15 +7,21 @@ UnreadHandler
 │   └── it does not wait, and says afterwards how many lines were left out
 └── when the reader is gone
     └── nothing happens
+JsonFormatter
+├── every event is one line of JSON with its fields as they were
+└── what is no event of ours, or an exception, is one too
 """
 
 import contextlib
+import json
 import logging
 import os
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from oracle.logs import UnreadHandler
+from oracle.logs import JsonFormatter, UnreadHandler, line
 
 
 @pytest.fixture
@@ -62,3 +68,34 @@ def test_handler__when_the_reader_is_gone__nothing_happens(pipe):
     os.close(reader)
 
     say(handler, "line")
+
+
+def written(**record):
+    text = JsonFormatter().format(logging.makeLogRecord({"levelname": "INFO", **record}))
+    assert "\n" not in text
+    return json.loads(text)
+
+
+@given(
+    st.dictionaries(
+        st.text().filter(lambda name: name not in ("time", "level", "event")),
+        st.none() | st.booleans() | st.integers() | st.text(),
+    )
+)
+def test_json__of_an_event__has_its_fields_as_they_were(fields):
+    said = written(msg=line("job lost", **fields))
+
+    assert (said.pop("level"), said.pop("event")) == ("info", "job-lost")
+    assert said.pop("time").endswith("+00:00")
+    assert said == fields
+
+
+def test_json__of_another_message_or_an_exception__is_one_line():
+    try:
+        raise ValueError("two\nlines")
+    except ValueError as error:
+        said = written(msg="%s", args=("x",), exc_info=(ValueError, error, error.__traceback__))
+
+    assert (said["event"], said["text"]) == ("message", "x")
+    assert "two\nlines" in said["trace"]
+    assert written(msg=line("failed", reason=OSError("why")))["reason"] == "why"

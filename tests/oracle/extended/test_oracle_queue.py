@@ -15,6 +15,8 @@ queue
 │   └── that is noticed, and no job is lost
 ├── when a reply comes twice, or is none, or is about another job
 │   └── it counts once, or not at all
+├── when a job is begun again as soon as it has failed
+│   └── it is sent again
 └── when the provider forgets a job
     └── no worker runs it
 """
@@ -268,6 +270,20 @@ def test_remote__when_a_job_ended_its_process__it_counts(remote, redis, some_job
     wait_for(remote.finished)
 
     assert remote.killed == 1
+
+
+def test_remote__when_a_job_is_begun_again_at_once__it_is_sent_again(remote, redis, some_jobs):
+    client = Redis.from_url(redis.url)
+    job = some_jobs[0]
+    failed = json.dumps({"job": job.job_id, **report_of(RuntimeError("no"))})
+    for count in range(1, 30):
+        remote.begin(job)
+        wait_for(lambda count=count: client.xlen(NAMES.stream) == count)
+        client.rpush(NAMES.replies(remote._run), failed)
+        wait_for(remote.finished)
+
+    assert remote.busy == []
+    wait_for(lambda: client.hlen(NAMES.wanted) == 1)
 
 
 def test_remote__when_drained__forgets_what_is_not_done(remote, redis, some_jobs):
