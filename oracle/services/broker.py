@@ -90,10 +90,12 @@ class JobBroker(RedisStreamBroker):  # type: ignore[misc]  # taskiq is not insta
             socket_connect_timeout=REPLY_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),  # whoever calls has to know that Redis was away
         )
+        self.ending = False
+        """Set it to end `listen`: redis-py has been seen to swallow a cancellation."""
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
         """Yield jobs; wait for Redis while it is away."""
-        while True:
+        while not self.ending:
             try:
                 found = await self._next()
             except (RedisError, OSError) as error:

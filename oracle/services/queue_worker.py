@@ -80,11 +80,15 @@ class QueueWorker:
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(number, self._end)
         beating = asyncio.create_task(self._beat())
         _log.info(line("working", queue=self._names.stream, worker=self._broker.consumer_name))
         await Receiver(self._broker, max_async_tasks=1, run_startup=False).listen(self._stop)
         beating.cancel()
+
+    def _end(self) -> None:
+        self._broker.ending = True
+        self._stop.set()
 
     async def _beat(self) -> None:
         while True:
@@ -118,7 +122,7 @@ class QueueWorker:
             outcome = await self._outcome(job, begun)
             if isinstance(outcome, OSError):  # this machine's fault, not the job's
                 self._failure = outcome
-                self._stop.set()
+                self._end()
                 return
             reply = json.dumps({"job": job.job_id, **report_of(outcome)})
             await self._patiently(lambda: redis.rpush(replies, reply))

@@ -12,7 +12,7 @@ import logging
 import secrets
 import threading
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Coroutine
 from typing import Any
 
 from redis.asyncio import Redis
@@ -29,10 +29,10 @@ from oracle.services.waker import Waker
 
 OWNER = "connection"
 """Field of the hash of wanted jobs: which of our connections filled it."""
-REPLY_WAIT_S = 2
+REPLY_WAIT_S = 1
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 15.0
-CLOSE_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -63,13 +63,13 @@ class Remote:
         self._waker = Waker()
         self._connected = False
         self._draining = False
+        self._stop = asyncio.Event()
         self._reason = "not connected yet"
         self.killed = 0
         """Jobs that ended their model's process, or took too long in it."""
         self._broker = JobBroker(url, names.stream, lost_after_s)
         self._loop = asyncio.new_event_loop()
         self._has_news = asyncio.Event()
-        self._task = self._loop.create_task(self._stay_connected())
         self._thread = threading.Thread(target=self._serve, name="queue", daemon=True)
         self._thread.start()
 
@@ -127,50 +127,70 @@ class Remote:
 
     def close(self) -> None:
         """End the thread. What is in the queue is not wanted any more: the next start sends it anew."""
-        with contextlib.suppress(RuntimeError):  # it has ended already
-            asyncio.run_coroutine_threadsafe(self._end(), self._loop)
-        self._thread.join(2 * CLOSE_TIMEOUT_S)
+        self._loop.call_soon_threadsafe(self._end)
+        self._thread.join(CLOSE_TIMEOUT_S)
 
     def _tell(self, job_id: int) -> None:
         self._news.append(job_id)
         self._loop.call_soon_threadsafe(self._has_news.set)
 
     # What follows runs in the thread.
+    # Nothing is cancelled: redis-py has been seen to swallow a cancellation, and then the loop would wait for ever.
 
     def _serve(self) -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            self._loop.run_until_complete(self._task)
-
-    async def _end(self) -> None:
+        self._loop.run_until_complete(self._stay_connected())
         with contextlib.suppress(RedisError, OSError):
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._broker.redis().delete(self._names.wanted, self._names.begun)
-        self._task.cancel()
+            self._loop.run_until_complete(self._forget(self._broker.redis()))
+
+    async def _forget(self, redis: Redis) -> None:
+        await redis.delete(self._names.wanted, self._names.begun)
+
+    def _end(self) -> None:
+        self._stop.set()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Let both directions of the present connection end."""
+        self._connected = False
+        self._has_news.set()
 
     async def _stay_connected(self) -> None:
         wait_s = FIRST_WAIT_S
-        while True:
+        while not self._stop.is_set():
             try:
-                async with asyncio.TaskGroup() as group:
-                    await self._connect(group)
-                    wait_s = FIRST_WAIT_S
-            except* Exception as errors:  # a mistake of ours must not end the thread either
-                self._reason = type(errors.exceptions[0]).__name__
-                expected = errors.subgroup((RedisError, OSError, SendTaskError)) is not None
+                redis = self._broker.redis()
+                connection = await self._connect(redis)
+                wait_s = FIRST_WAIT_S
+                await self._both(self._pass_on_all(redis), self._receive(redis, connection))
+            except Exception as error:  # a mistake of ours must not end the thread either
+                self._connected = False
+                self._reason = type(error).__name__
+                expected = isinstance(error, RedisError | OSError | SendTaskError)
                 _log.warning(
                     line("queue away", at=shown(self._url), reason=self._reason),
-                    exc_info=None if expected else errors,
+                    exc_info=None if expected else error,
                 )
-            finally:
-                self._connected = False
-            await asyncio.sleep(wait_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
-    async def _connect(self, group: asyncio.TaskGroup) -> None:
-        """Begin with an empty slate, and send everything that is under way."""
-        redis = self._broker.redis()
+    async def _both(self, *directions: Coroutine[Any, Any, None]) -> None:
+        """Run until both directions have ended; when one fails, the other ends soon."""
+
+        async def run(direction: Coroutine[Any, Any, None]) -> None:
+            try:
+                await direction
+            finally:
+                self._hang_up()
+
+        for outcome in await asyncio.gather(*map(run, directions), return_exceptions=True):
+            if outcome is not None:
+                raise outcome
+
+    async def _connect(self, redis: Redis) -> str:
+        """Begin with an empty slate, and send everything that is under way. Returns the name of the connection."""
         connection = secrets.token_hex(8)
-        await redis.delete(self._names.wanted, self._names.begun)
+        await self._forget(redis)
         await redis.hset(self._names.wanted, OWNER, connection)
         self._news.clear()
         self._sent.clear()
@@ -183,11 +203,10 @@ class Remote:
         self._connected = True
         _log.info(line("queue", at=shown(self._url), sent=len(under_way)))
         self._waker.wake()
-        group.create_task(self._pass_on_all(redis))
-        group.create_task(self._receive(redis, connection))
+        return connection
 
     async def _pass_on_all(self, redis: Redis) -> None:
-        while True:
+        while self._connected:
             await self._has_news.wait()
             self._has_news.clear()
             while self._news:
@@ -211,12 +230,15 @@ class Remote:
 
     async def _receive(self, redis: Redis, connection: str) -> None:
         replies = self._names.replies(self._run)
-        while True:
+        while self._connected:
             found = await redis.blpop([replies], timeout=REPLY_WAIT_S)
             if found:
                 self._replies.append(found[1])
                 self._waker.wake()
-            elif await redis.hget(self._names.wanted, OWNER) != connection.encode():
+            elif (
+                self._connected
+                and await redis.hget(self._names.wanted, OWNER) != connection.encode()
+            ):
                 raise RedisError("it has forgotten what was in it")
 
 
