@@ -4,6 +4,8 @@ request
 ├── when there are no items or too many, or one is empty or too long, it reverts
 ├── when the offer is closed, the deadline out of range or the price too high, it reverts
 ├── when requests are paused, or the model is closed to the requester, it reverts
+├── when value comes for a batch that is paid in a token, it reverts
+├── it accepts as many items as it may, at exactly the price allowed
 ├── it works in one transaction for someone who never deposited
 └── it locks the price of all items and emits them
 answer
@@ -25,6 +27,7 @@ always
 import ape
 import pytest
 from eth_account import Account
+from eth_utils import keccak
 from system import ASK, ETHER, MODEL_PRICE, NATIVE
 
 from offchain_worker import batch_tree
@@ -138,6 +141,24 @@ def test_request__with_value__works_for_someone_who_never_deposited(ready, ask, 
 
     assert ready.free(stranger) == PRICE
     assert ready.vault.locked(ready.batches, NATIVE) == 5 * PRICE
+
+
+def test_request__with_value_for_a_token_batch__reverts(ready, ask, provider, accounts, project):
+    token = accounts[0].deploy(project.MockToken, 0)
+    model = ready.register_model(accounts[7], keccak(b"paid in tokens"), token=token.address)
+    market = ready.market_of(model, token=token.address)
+    offer = ready.open_offer(provider, market)
+
+    with ape.reverts(ready.batches.BatchValueNotNeeded, **{"sent": 5 * PRICE}):
+        ask(market=market, offerId=offer, value=5 * PRICE)
+
+
+def test_request__at_every_limit_at_once__works(ready, ask, requester):
+    ready.vault.deposit(requester, NATIVE, 256 * PRICE, value=256 * PRICE, sender=ready.deployer)
+
+    batch_id, batch = ask(inputs=[b"x"] * 256, maxPrice=256 * PRICE)
+
+    assert (ready.batches.stateOf(batch_id), batch["count"]) == (REQUESTED, 256)
 
 
 def test_request__locks_the_price_of_all(ready, ask, provider, requester):

@@ -104,6 +104,19 @@ def test_undelegating__when_more_shares_than_owned__reverts(system, provider, de
             system.staking.startUndelegating(provider.number, asked, sender=accounts[7])
 
 
+def test_undelegating__a_single_share_that_is_worth_something__works(
+    system, provider, delegate, accounts
+):
+    delegate(provider, 7, 1)
+    system.staking.rewardDelegators(provider.number, 10**6, value=10**6, sender=accounts[8])
+
+    system.staking.startUndelegating(provider.number, 1, sender=accounts[7])
+
+    amount, _ = system.staking.leavingOf(provider.number, accounts[7])
+    assert amount == 500  # half of all shares are nobody's
+    assert system.staking.sharesOf(provider.number, accounts[7]) == 999
+
+
 def test_undelegating__pays_out_after_the_time(system, provider, delegate, accounts, chain):
     delegate(provider, 7, STAKE)
     shares = system.staking.sharesOf(provider.number, accounts[7])

@@ -78,6 +78,7 @@ def name(text):
         ({"window": 256 * BLOCK_S, "period": 1000 * BLOCK_S}, "window in rounds"),
         ({"rate": 0}, "pay"),
         ({"bond": 0}, "bond"),
+        ({"bond": 2**96}, "bond"),
     ],
 )
 def test_open_deal__when_a_term_is_out_of_range__reverts(pinning, changes, term):
@@ -157,6 +158,8 @@ def test_join__locks_the_bond_and_fixes_an_unknown_round(pinning, deal, pinner):
     assert (found.active, found.free) == (1, free - found.pay * CHALLENGES)
     place = pinning.place(deal, pinner)
     assert place.round == receipt.block_number - 1 + 2 + PERIOD // 2
+    event = pinning.incentives.PinnerJoined(deal, pinner, place.round)
+    assert receipt.events.filter(pinning.incentives.PinnerJoined) == [event]
     assert pinning.randomness.valueOf(place.round) == bytes(32)
     assert list(pinning.incentives.challengeOf(deal, pinner)[2]) == []
 

@@ -165,6 +165,15 @@ def test_transfer__takes_two_steps(system, provider, stranger):
     assert system.staking.ownerOf(provider.number) == stranger
 
 
+def test_transfer__leaves_the_payout_where_it_was(system, accounts, stranger):
+    provider = system.provider(accounts[7], accounts[8], accounts[7])
+    system.staking.startTransfer(provider.number, stranger, sender=provider.owner)
+
+    system.staking.acceptTransfer(provider.number, sender=stranger)
+
+    assert system.staking.payoutOf(provider.number) == provider.owner
+
+
 def test_keys__are_replaced_at_once(system, provider, stranger):
     system.staking.setOperator(provider.number, stranger, sender=provider.owner)
     system.staking.setPayout(provider.number, stranger, sender=provider.owner)

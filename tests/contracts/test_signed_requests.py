@@ -114,6 +114,15 @@ def test_settle__when_deadline_has_passed__reverts(ready, signed, settle, chain)
         settle(answer)
 
 
+def test_settle__in_the_last_second__works(ready, provider, signed, settle, chain):
+    answer = signed()
+    chain.pending_timestamp = answer["deadline"]
+
+    settle(answer)
+
+    assert ready.signed.earnedBy(provider.offer) == PRICE
+
+
 def test_settle__when_nonce_was_used__reverts(ready, requester, signed, settle):
     expected = {"requester": requester.address, "nonce": 7}
     with ape.reverts(ready.signed.SignedNonceUsed, **expected):

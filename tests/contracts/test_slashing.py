@@ -221,6 +221,16 @@ def test_leave_jail__before_the_time__reverts(system, provider, slash):
         system.staking.leaveJail(provider.number, sender=provider.owner)
 
 
+def test_leave_jail__in_the_first_second_that_it_may__works(system, provider, slash, chain):
+    system.staking.stake(provider.number, STAKE, value=STAKE, sender=provider.owner)
+    slash(1)
+    chain.pending_timestamp = system.staking.providerOf(provider.number).jailedUntil
+
+    system.staking.leaveJail(provider.number, sender=provider.owner)
+
+    assert system.staking.stakeOf(provider.number) == 2 * STAKE - 1
+
+
 def test_leave_jail__lets_the_provider_work_again(system, provider, slash, chain):
     slash(STAKE // 2)
     chain.pending_timestamp += 7 * DAY + 1

@@ -149,6 +149,6 @@ contract LongEconomyTest is EconomyTest {
     }
 
     function _often(string memory what, uint256 times) private pure {
-        if (times < 500) revert TooLittleHappened(what, times);
+        if (times < 100) revert TooLittleHappened(what, times);
     }
 }
