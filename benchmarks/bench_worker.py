@@ -4,7 +4,9 @@ Latency: from the moment the transaction with the request is in a block (asked o
 has been sent (written down by the provider), less the time in the model; at one request at a time, and at fifty in one
 block. Throughput: requests that wait at once, until the chain has all answers; with models in a process of the
 provider's own, and with one and three workers on one queue (a real Redis). And a burst of a thousand: what became of
-them. Written to benchmarks/results/worker.json.
+them. Written to benchmarks/results/worker.json, each row with the machine's load before it.
+
+`bench_worker.py latency` or `throughput` measures only these rows and keeps the others of the file.
 """
 
 from __future__ import annotations
@@ -244,41 +246,61 @@ def fsyncs_per_s(folder: Path) -> float:
     return count / (time.perf_counter() - start)
 
 
-def measured(bench: Bench) -> dict[str, Any]:
-    """Every row, with the process that it needs."""
-    actions: dict[str, Any] = {}
+def loaded(row: dict[str, Any], load: float) -> dict[str, Any]:
+    """A row with the date and the machine's load (one minute, processes) before it was measured."""
+    return {**row, "load_before": round(load, 1), "date": datetime.now(UTC).date().isoformat()}
+
+
+def latency(bench: Bench) -> dict[str, Any]:
+    """Rows of a provider that has little to do, and of fifty requests at once."""
+    load = os.getloadavg()[0]
     with bench.running():
         one_by_one = [ms for _ in range(ONE_BY_ONE) for ms in bench.latencies(1)]
-        actions["event_to_sent_1"] = summary(one_by_one)
         at_once = [ms for _ in range(BURSTS) for ms in bench.latencies(BURST)]
-        actions[f"event_to_sent_{BURST}"] = summary(at_once)
-        actions["throughput_own_process"] = bench.burst(MANY)
-        actions[f"burst_{ALL}"] = bench.burst(ALL)
+    return {
+        "event_to_sent_1": loaded(summary(one_by_one), load),
+        f"event_to_sent_{BURST}": loaded(summary(at_once), load),
+    }
+
+
+def throughput(bench: Bench) -> dict[str, Any]:
+    """Rows of bursts: models in the provider's own process, and in workers on a queue."""
+    load = os.getloadavg()[0]
+    with bench.running():
+        rows = {
+            "throughput_own_process": loaded(bench.burst(MANY), load),
+            f"burst_{ALL}": loaded(bench.burst(ALL), load),
+        }
     if find_spec("taskiq_redis") is None:
         print("no rows of workers on a queue: `pip install -e '.[scale]'` and a redis-server first")
-        return actions
+        return rows
     redis = RedisServer()
     try:
         for workers in (1, 3):
+            load = os.getloadavg()[0]
             with bench.running(redis.url, workers):
-                actions[f"throughput_queue_{workers}"] = bench.burst(MANY)
+                rows[f"throughput_queue_{workers}"] = loaded(bench.burst(MANY), load)
     finally:
         redis.kill()
-    return actions
+    return rows
+
+
+PARTS = {"latency": latency, "throughput": throughput}
 
 
 def main() -> None:
     """Measure and write the file."""
-    load = os.getloadavg()[0]
+    file = RESULTS / "worker.json"
+    chosen = sys.argv[1:] or list(PARTS)
+    actions = json.loads(file.read_text())["actions"] if file.is_file() else {}
     with tempfile.TemporaryDirectory() as name, Anvil(Path(name) / "anvil.log") as anvil:
         folder = Path(name)
         with ape.networks.parse_network_choice(anvil.url):
             bench = Bench(anvil, folder)
-        actions = measured(bench)
+        for part in chosen:
+            actions |= PARTS[part](bench)
         settings = {
-            "date": datetime.now(UTC).date().isoformat(),
             "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-            "load_before": round(load, 1),
             "fsyncs_per_s": round(fsyncs_per_s(folder)),
             "model": "xor (reference backend)",
             "poll_interval_s": POLL_INTERVAL_S,
@@ -286,11 +308,9 @@ def main() -> None:
             "throughput": "from the first block with requests until the chain has every answer",
         }
     for name, figures in actions.items():
-        print(f"{name:24}", "  ".join(f"{key} {value:g}" for key, value in figures.items()))
+        print(f"{name:24}", "  ".join(f"{key} {value}" for key, value in figures.items()))
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "worker.json").write_text(
-        json.dumps({"settings": settings, "actions": actions}, indent=1) + "\n"
-    )
+    file.write_text(json.dumps({"settings": settings, "actions": actions}, indent=1) + "\n")
     print("wrote benchmarks/results/worker.json")
 
 
