@@ -68,7 +68,14 @@ def test_open_offer__when_a_term_is_out_of_range__reverts(system, newcomer, term
         system.open_offer(newcomer, **term)
 
 
-def test_open_offer__when_one_is_open__reverts(system, provider):
+def test_open_offer__when_one_is_open__reverts(system, accounts):
+    rich = system.provider(accounts[7], accounts[8], accounts[7], stake=2 * STAKE)
+    system.open_offer(
+        rich
+    )  # two tickets, so that the next offer's number is not its ticket's place
+    provider = system.provider(accounts[7], accounts[8], accounts[7])
+    system.open_offer(provider)
+
     with ape.reverts(system.router.OfferAlreadyOpen, **{"offerId": provider.offer}):
         system.open_offer(provider)
 

@@ -13,6 +13,7 @@ import json
 import os
 import random
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -51,6 +52,7 @@ class Mutation:
         self.compilers = [Compiler() for _ in range(jobs)]
         self.survivors: list[Mutant] = []
         self.killed = 0
+        self.running: dict[int, tuple[Slot, Mutant]] = {}
 
     # --- set-up
 
@@ -128,17 +130,22 @@ class Mutation:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Judge mutants until there are enough."""
-        with tempfile.TemporaryDirectory() as name:
-            self.folder = Path(name)
-            self.prepare(session)
-            self.judge_all(session)
-        for compiler in self.compilers:
-            compiler.close()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
+        try:
+            with tempfile.TemporaryDirectory() as name:
+                self.folder = Path(name)
+                self.prepare(session)
+                self.judge_all(session)
+        finally:
+            for slot, _ in self.running.values():
+                slot.end()
+            for compiler in self.compilers:
+                compiler.close()
         return True
 
     def judge_all(self, session: pytest.Session) -> None:
         """Keep `jobs` processes busy; print every survivor when it is found."""
-        running: dict[int, tuple[Slot, Mutant]] = {}
+        running = self.running
         started = time.monotonic()
         queue = iter(self.drawn)
         judged = 0
@@ -190,6 +197,7 @@ class Slot:
         place.unlink(missing_ok=True)
         self.pid = os.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             self.run(work)
 
     def run(self, work: Callable[[], Outcome]) -> None:
@@ -214,6 +222,11 @@ class Slot:
         """Return the answer when there is one."""
         os.waitpid(self.pid, 0)
         return self.answer()
+
+    def end(self) -> None:
+        """Stop the process."""
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
 
     def answer(self) -> Outcome:
         """Return what the process left."""
