@@ -69,8 +69,14 @@ def run(stage: Stage, seed: int) -> str:
     passed = [line for line in done.stdout.splitlines() if line.startswith("[PASS]")]
     made = [calls_of(line) for line in passed]
     if done.returncode != 0 or not made or min(made) < stage.calls:
-        raise FuzzFailed(f"{stage} with seed {seed}:\n{done.stdout}\n{done.stderr}")
+        raise FuzzFailed(f"{stage} with seed {seed}:\n{shortened(done.stdout)}\n{done.stderr}")
     return "\n".join(passed)
+
+
+def shortened(text: str, lines: int = 60) -> str:
+    """Return the first and last `lines` lines: the steps that led to a failure may be 100,000."""
+    every = text.splitlines()
+    return text if len(every) <= 2 * lines else "\n".join([*every[:lines], "...", *every[-lines:]])
 
 
 def calls_of(line: str) -> int:

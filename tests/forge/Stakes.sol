@@ -82,7 +82,7 @@ abstract contract Stakes is Books {
         uint256 room = s.stake * 9;
         if (s.jailedUntil != 0 || s.stake < MIN_STAKE || _delegated[w.number].amount >= room) return;
         amount = _between(amount, 1, room - _delegated[w.number].amount);
-        if (_sharesFor(_delegated[w.number], amount) == 0) return;
+        if (!_fits(_delegated[w.number], amount)) return;
         vm.deal(person, amount);
         vm.startPrank(person);
         staking.delegateTo{value: amount}(w.number, uint96(amount));
@@ -98,7 +98,7 @@ abstract contract Stakes is Books {
         if (owned == 0) return;
         shares = _between(shares, 1, owned);
         uint256 amount = _worth(_delegated[number], shares);
-        if (_sharesFor(_leaving[number], amount) == 0) return;
+        if (!_fits(_leaving[number], amount)) return;
         vm.startPrank(person);
         staking.startUndelegating(number, shares);
         vm.stopPrank();
@@ -183,6 +183,12 @@ abstract contract Stakes is Books {
 
     function _sharesFor(Pool storage pool, uint256 amount) private view returns (uint256) {
         return (amount * (pool.shares + VIRTUAL)) / (pool.amount + 1);
+    }
+
+    /// @dev At least one share, and all shares in 128 bits: after some sixty slashes by half a pool takes nothing more.
+    function _fits(Pool storage pool, uint256 amount) private view returns (bool) {
+        uint256 shares = _sharesFor(pool, amount);
+        return shares > 0 && pool.shares + shares <= type(uint128).max;
     }
 
     function _join(Pool storage pool, uint256 amount) private returns (uint256 shares) {
