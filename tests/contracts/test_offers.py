@@ -80,6 +80,17 @@ def test_open_offer__when_one_is_open__reverts(system, accounts):
         system.open_offer(provider)
 
 
+def test_open_offer__when_one_is_open_without_tickets__reverts(system, provider):
+    """Its seat would be overwritten, and the first offer could never be closed."""
+    system.staking.startUnbonding(provider.number, STAKE, sender=provider.owner)
+    system.router.syncTickets(provider.offer, sender=provider.owner)
+    system.staking.stake(provider.number, STAKE, value=STAKE, sender=provider.owner)
+    assert system.router.ticketsOf(provider.offer) == 0
+
+    with ape.reverts(system.router.OfferAlreadyOpen, offerId=provider.offer):
+        system.open_offer(provider)
+
+
 def test_open_offer__when_stake_is_too_low__reverts(system, newcomer):
     system.staking.startUnbonding(newcomer.number, STAKE, sender=newcomer.owner)
 
