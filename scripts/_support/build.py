@@ -7,6 +7,7 @@ use it would be tested and deployed as they were before.
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def drop_stale_build(root: Path = ROOT) -> bool:
     """Remove what Ape compiled if any contract or the configuration is not as it was then.
 
-    Call it before Ape opens the project. Returns whether something was removed.
+    Ape forgets what it has read of that, too: `ape run` opens the project before our code runs, and would write the old
+    code back under the new mark. Returns whether something was removed.
     """
     digest = hashlib.sha256((root / "ape-config.yaml").read_bytes())
     for path in sorted((root / "contracts").rglob("*.sol")):
@@ -28,5 +30,10 @@ def drop_stale_build(root: Path = ROOT) -> bool:
     stale = compiled.is_file()
     compiled.unlink(missing_ok=True)
     build.mkdir(exist_ok=True)
+    if "ape" in sys.modules:
+        from ape import project  # only when somebody has paid for its import already
+
+        project.clean()
+        build.mkdir(exist_ok=True)
     mark.write_text(digest.hexdigest())
     return stale

@@ -3,13 +3,19 @@
 drop_stale_build
 ├── when a contract or the configuration changed, or a contract came or went
 │   └── it removes what was compiled
+├── when Ape has read the old one
+│   └── Ape compiles anew
 └── when nothing changed
     └── it leaves it alone
 """
 
+import os
+import subprocess
+import sys
+
 import pytest
 
-from scripts._support.build import drop_stale_build
+from scripts._support.build import ROOT, drop_stale_build
 
 
 @pytest.fixture
@@ -42,3 +48,45 @@ def test_drop__when_a_contract_went__removes_what_was_compiled(root):
 def test_drop__when_nothing_changed__leaves_it_alone(root):
     assert not drop_stale_build(root)
     assert (root / ".build" / "__local__.json").exists()
+
+
+USED_BY_ANOTHER = """
+import sys
+from pathlib import Path
+
+from ape import project
+
+from scripts._support.build import drop_stale_build
+
+drop_stale_build(Path.cwd())
+before = project.Uses.contract_type.runtime_bytecode.bytecode
+library = Path("contracts/Library.sol")
+library.write_text(library.read_text().replace("return 1", "return 2"))
+assert drop_stale_build(Path.cwd())
+after = project.Uses.contract_type.runtime_bytecode.bytecode
+sys.exit(before == after)
+"""
+
+
+def test_drop_stale_build__when_ape_has_read_the_old_one__ape_compiles_anew(tmp_path):
+    """As in `ape run deploy`, which opens the project before our code runs."""
+    folder = tmp_path / "contracts"
+    folder.mkdir()
+    (tmp_path / "ape-config.yaml").write_text("solidity:\n  version: 0.8.37\n")
+    head = "// SPDX-License-Identifier: Apache-2.0\npragma solidity 0.8.37;\n"
+    one = "library Library { function one() internal pure returns (uint256) { return 1; } }"
+    (folder / "Library.sol").write_text(head + one)
+    uses = (
+        "contract Uses { function f() external pure returns (uint256) { return Library.one(); } }"
+    )
+    (folder / "Uses.sol").write_text(head + 'import {Library} from "./Library.sol";\n' + uses)
+
+    done = subprocess.run(
+        [sys.executable, "-c", USED_BY_ANOTHER],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr
