@@ -20,7 +20,10 @@ def drop_stale_build(root: Path = ROOT) -> bool:
     code back under the new mark. Returns whether something was removed.
     """
     digest = hashlib.sha256((root / "ape-config.yaml").read_bytes())
-    for path in sorted((root / "contracts").rglob("*.sol")):
+    contracts = root / "contracts"
+    for path in sorted(contracts.rglob("*.sol")):
+        if path.is_relative_to(contracts / ".cache"):
+            continue  # dependencies that Ape puts there while it compiles; the configuration names their versions
         digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     build = root / ".build"
     mark = build / "sources.sha256"

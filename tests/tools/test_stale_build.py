@@ -5,7 +5,7 @@ drop_stale_build
 │   └── it removes what was compiled
 ├── when Ape has read the old one
 │   └── Ape compiles anew
-└── when nothing changed
+└── when nothing changed, or Ape copied a dependency
     └── it leaves it alone
 """
 
@@ -43,6 +43,13 @@ def test_drop__when_a_contract_went__removes_what_was_compiled(root):
     (root / "contracts" / "A.sol").unlink()
 
     assert drop_stale_build(root)
+
+
+def test_drop__when_ape_copied_a_dependency__leaves_it_alone(root):
+    (root / "contracts/.cache/openzeppelin").mkdir(parents=True)
+    (root / "contracts/.cache/openzeppelin/ERC20.sol").write_text("contract ERC20 {}")
+
+    assert not drop_stale_build(root)
 
 
 def test_drop__when_nothing_changed__leaves_it_alone(root):
