@@ -71,14 +71,15 @@ def show_answers(demo: Demo) -> None:
             str(asked.provider),
             "signature",
             f"{asked.request_gas:,} + {asked.answer_gas:,}",
-            f"{latencies[asked.job_id]:.0f}",
+            latencies.get(asked.job_id, "killed"),
             f"{asked.paid / ETHER:f}",
             asked.how,
         )
     console.rule("Answers")
     console.print(table)
     console.print(
-        "ms: from the event, as the provider read it, to its answer sent; paid: ether, split below"
+        "ms: from the event, as the provider read it, to its answer sent (or it was killed before it noted that); "
+        "paid: ether, split below"
     )
     gate, label = demo.asked[1], demo.gate.typeOf(demo.gate.fileOf(demo.asked[1].job_id))
     console.print(f"the contract FileGate was called back and keeps: {gate.name} is {label}")
@@ -88,16 +89,18 @@ def show_answers(demo: Demo) -> None:
         raise DemoFailed("answers differ from running the model directly: " + "; ".join(wrong))
 
 
-def latencies_ms(demo: Demo) -> dict[int, float]:
-    """Milliseconds from event read to answer sent by job, as the providers wrote them down."""
-    found = {}
+def latencies_ms(demo: Demo) -> dict[int, str]:
+    """Milliseconds from event read to answer sent by job, as the providers wrote them down.
+
+    A provider that is killed between the two never does.
+    """
+    found: dict[int, str] = {}
     for process in demo.providers.values():
         db = sqlite3.connect(f"file:{process.home / 'jobs.sqlite'}?mode=ro", uri=True)
-        found.update(
-            db.execute(
-                "SELECT job_id, sent_at_ms - read_at_ms FROM jobs WHERE sent_at_ms IS NOT NULL"
-            )
+        rows = db.execute(
+            "SELECT job_id, sent_at_ms - read_at_ms FROM jobs WHERE sent_at_ms IS NOT NULL"
         )
+        found |= {job_id: f"{took_ms:.0f}" for job_id, took_ms in rows}
         db.close()
     return found
 
