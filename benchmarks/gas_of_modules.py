@@ -16,7 +16,7 @@ from eth_utils import keccak
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "tests" / "helpers")]
 
-from system import ETHER, NATIVE, Provider  # noqa: E402 -- the path has to be set first
+from system import ETHER, NATIVE, Provider, waiting  # noqa: E402 -- the path has to be set first
 
 from offchain_worker import batch_tree  # noqa: E402
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 BATCH = 50
 SIGNED = 100
-UPHELD = 1
+WINDOW = 3_600
+"""The challenge window of MockResolution, in seconds. Nobody challenges."""
 BATCH_FIELDS = (
     *("market", "offerId", "provider", "count"),
     *("deadline", "requester", "price", "inputsRoot"),
@@ -145,7 +146,6 @@ class ResolutionRows:
         self.provider = s.provider(owner, bench.operator, owner)
         self.offer = s.open_offer(self.provider, self.market)
         s.vault.allowModule(s.batches, True, sender=s.requester)
-        self.settler = stranger.deploy(ape.project.MockSettler)
 
     def _answered(self, run: int, callback: bool) -> tuple[Any, bytes, int]:
         """Ask and answer one job; returns it, its output, and the gas of both transactions."""
@@ -157,29 +157,26 @@ class ResolutionRows:
         )
         proofs = [b"", self.dense(32, run)]
         receipt = s.answer(asked, self.provider, output=output, proofs=proofs)
-        self.resolution.decide(s.router, asked.id, UPHELD, sender=self.bench.stranger)
+        ape.chain.pending_timestamp += WINDOW + 2
         return asked, output, asked.receipt.gas_used + receipt.gas_used
 
     def _settled(self, run: int) -> Any:
         asked, output, _ = self._answered(run, callback=False)
-        return self.system.router.settle(asked.id, asked.job, 1, output, sender=self.bench.stranger)
+        return self.system.settle(asked, self.bench.stranger, output)
 
     def _optimistic(self, run: int) -> int:
         asked, output, gas = self._answered(run, callback=True)
-        receipt = self.system.router.settle(
-            asked.id, asked.job, 1, output, sender=self.bench.stranger
-        )
+        receipt = self.system.settle(asked, self.bench.stranger, output)
         return gas + int(receipt.gas_used)
 
     def _settled_many(self, run: int) -> Any:
         jobs = [self._answered(run * BATCH + i, callback=False) for i in range(BATCH)]
-        return self.settler.settleMany(
-            self.system.router,
-            [asked.id for asked, _, _ in jobs],
-            [asked.job for asked, _, _ in jobs],
-            [output for _, output, _ in jobs],
-            sender=self.bench.stranger,
-        )
+        router = self.system.router
+        calls = [
+            router.settle.encode_input(asked.id, asked.job, 1, asked.waiting, output)
+            for asked, output, _ in jobs
+        ]
+        return router.multicall(calls, sender=self.bench.stranger)
 
     def _batch(self, run: int) -> int:
         """Gas of a batch's three transactions."""
@@ -201,8 +198,9 @@ class ResolutionRows:
             [bytes(signature), self.dense(32, run)],
             sender=self.bench.operator,
         )
-        self.resolution.decide(s.batches, event.batchId, UPHELD, sender=stranger)
-        third = s.batches.settle(event.batchId, batch, root, sender=stranger)
+        since = waiting(second.timestamp, keccak(self.dense(32, run)))
+        ape.chain.pending_timestamp += WINDOW + 2
+        third = s.batches.settle(event.batchId, batch, root, since, sender=stranger)
         return int(first.gas_used + second.gas_used + third.gas_used)
 
     def measure(self) -> None:

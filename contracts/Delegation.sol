@@ -12,13 +12,14 @@ import {IDelegation} from "./interfaces/IDelegation.sol";
 abstract contract Delegation is IDelegation {
     /* TYPES */
 
+    /// @dev Shares have a word of their own: each slash makes them cheaper, so their number outgrows any amount.
     struct Pool {
         uint128 amount;
-        uint128 shares;
+        uint256 shares;
     }
 
     struct Leaving {
-        uint128 shares;
+        uint256 shares;
         uint40 unlockAt;
     }
 
@@ -74,8 +75,7 @@ abstract contract Delegation is IDelegation {
         uint256 amount = _part(_delegated[number], shares);
 
         Leaving storage leaving = _leavingOf[number][account];
-        // forge-lint: disable-next-line(unsafe-typecast) -- {_join} keeps all shares of a pool below 2^128
-        leaving.shares += uint128(_join(_leaving[number], amount));
+        leaving.shares += _join(_leaving[number], amount);
         leaving.unlockAt = unlockAt;
         emit UndelegationStarted(number, account, amount, unlockAt);
     }
@@ -107,20 +107,20 @@ abstract contract Delegation is IDelegation {
 
     /// @dev Both roundings favour the pool, so nobody gains from what others put in or take out.
     function _join(Pool storage pool, uint256 amount) private returns (uint256 shares) {
-        shares = Math.mulDiv(amount, uint256(pool.shares) + VIRTUAL_SHARES, uint256(pool.amount) + 1);
+        shares = Math.mulDiv(amount, pool.shares + VIRTUAL_SHARES, uint256(pool.amount) + 1);
         require(shares > 0, StakingDelegationTooLow(amount, pool.amount));
         pool.amount = _fit(uint256(pool.amount) + amount);
-        pool.shares = _fit(uint256(pool.shares) + shares);
+        pool.shares += shares;
     }
 
     function _part(Pool storage pool, uint256 shares) private returns (uint256 amount) {
         amount = _worth(pool, shares);
         pool.amount = _fit(pool.amount - amount);
-        pool.shares = _fit(pool.shares - shares);
+        pool.shares -= shares;
     }
 
     function _worth(Pool storage pool, uint256 shares) private view returns (uint256) {
-        return Math.mulDiv(shares, uint256(pool.amount) + 1, uint256(pool.shares) + VIRTUAL_SHARES);
+        return Math.mulDiv(shares, uint256(pool.amount) + 1, pool.shares + VIRTUAL_SHARES);
     }
 
     function _fit(uint256 value) private pure returns (uint128) {

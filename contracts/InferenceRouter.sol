@@ -3,12 +3,13 @@ pragma solidity 0.8.37;
 
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {Multicall} from "@openzeppelin/contracts/utils/Multicall.sol";
 import {IInferenceConsumer} from "./interfaces/IInferenceConsumer.sol";
 import {IInferenceRouter} from "./interfaces/IInferenceRouter.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {IProofVerifier, Statement} from "./interfaces/IProofVerifier.sol";
 import {IProviderStaking} from "./interfaces/IProviderStaking.sol";
-import {IResolution} from "./interfaces/IResolution.sol";
+import {IResolution, Waiting} from "./interfaces/IResolution.sol";
 import {IVault} from "./interfaces/IVault.sol";
 import {ExactCall} from "./libraries/ExactCall.sol";
 import {JobCell, JobCellLib} from "./libraries/JobCell.sol";
@@ -20,7 +21,7 @@ import {OfferBook} from "./OfferBook.sol";
 /// @dev Holds no money (that is the Vault), no model knowledge (the ModelRegistry) and no proof rules (the verifiers).
 /// Every action reads: check the job against its commitment, check the caller and the clock, change state, move money,
 /// emit, call out.
-contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
+contract InferenceRouter is IInferenceRouter, OfferBook, EIP712, Multicall {
     /* CONSTANTS */
 
     /// @notice Longest time between a request and its deadline, in seconds.
@@ -158,29 +159,43 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         bytes[] calldata proofs
     ) external {
         (bytes32 hash, uint256 place) = _requireJob(jobId, job, JobState.Assigned);
-        address operator = _requireOperator(job.provider);
+        _requireOperator(job.provider);
         require(block.timestamp <= job.deadline, RouterTooLate(block.timestamp, job.deadline));
         require(units > 0 && units <= job.units, RouterUnitsOutOfRange(units, job.units));
         require(output.length > 0 && output.length <= MAX_OUTPUT, RouterOutputLength(output.length, MAX_OUTPUT));
         bytes32 outputHash = keccak256(output);
         Statement memory statement;
         if (_asksAnyone(job, proofs)) {
-            statement = _state(jobId, job, units, outputHash, operator);
+            statement = _state(jobId, job, units, outputHash);
             _verify(job, statement, proofs);
         }
 
         bytes32 outcome = JobHash.hashOutcome(hash, units, outputHash);
-        if (job.bond > 0) VAULT.release(operator, job.token, job.bond);
+        if (job.bond > 0) VAULT.release(msg.sender, job.token, job.bond);
         if (job.resolution == address(0)) {
             _settle(jobId, place, job, units, output, outcome, true);
         } else {
-            Offer memory o = _load(job.offerId);
-            o.load -= 1;
-            _save(job.offerId, o);
-            _store(place, jobId, outcome, JobState.Answered);
-            emit InferenceAnswered(jobId, job.provider, units, output);
-            IResolution(job.resolution).onAnswer(statement, proofs[proofs.length - 1]);
+            _wait(job, proofs[proofs.length - 1], output, statement, place, outcome);
         }
+    }
+
+    /// @dev Hands the answer to its resolution. The time and the claim become part of what the job commits to.
+    function _wait(
+        Job calldata job,
+        bytes calldata claimed,
+        bytes calldata output,
+        Statement memory statement,
+        uint256 place,
+        bytes32 outcome
+    ) private {
+        uint256 jobId = statement.jobId;
+        Offer memory o = _load(job.offerId);
+        o.load -= 1;
+        _save(job.offerId, o);
+        Waiting memory waiting = Waiting(uint40(block.timestamp), keccak256(claimed));
+        _store(place, jobId, JobHash.hashWaiting(outcome, waiting), JobState.Answered);
+        emit InferenceAnswered(jobId, job.provider, statement.units, waiting, output);
+        IResolution(job.resolution).onAnswer(statement, claimed);
     }
 
     /// @dev Whether any contract has to see the answer before it counts. Reverts on a wrong number of proofs.
@@ -202,8 +217,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         uint256 jobId,
         Job calldata job,
         uint32 units,
-        bytes32 outputHash,
-        address operator
+        bytes32 outputHash
     ) private view returns (Statement memory) {
         return
             Statement({
@@ -212,7 +226,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
                 modelId: job.modelId,
                 version: job.version,
                 provider: job.provider,
-                operator: operator,
+                operator: msg.sender, // {_requireOperator} has said so
                 units: units,
                 inputHash: job.inputHash,
                 outputHash: outputHash
@@ -250,7 +264,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
 
     /// @inheritdoc IInferenceRouter
     function take(uint256 jobId, Job calldata job, uint32 offerId) external payable {
-        (JobState before, uint256 place) = _requireWaiting(jobId, job);
+        (JobState before, , uint256 place) = _requireWaiting(jobId, job);
         Offer memory o = _known(offerId);
         _requireOperator(o.provider);
         require(o.provider != job.provider, RouterAlreadyAssigned(job.provider));
@@ -286,32 +300,40 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
 
     /// @inheritdoc IInferenceRouter
     function refund(uint256 jobId, Job calldata job) external {
-        (JobState before, uint256 place) = _requireWaiting(jobId, job);
+        (JobState before, bytes32 hash, uint256 place) = _requireWaiting(jobId, job);
         require(block.timestamp > job.deadline, RouterTooEarly(block.timestamp, uint256(job.deadline) + 1));
         if (before == JobState.Assigned) {
             _update(job.offerId, true, false, 0);
         }
-        _refund(jobId, place, job, uint256(job.price) + job.bond);
+        _refund(jobId, place, job, hash, uint256(job.price) + job.bond);
     }
 
     /// @inheritdoc IInferenceRouter
-    function settle(uint256 jobId, Job calldata job, uint32 units, bytes calldata output) external {
-        (bytes32 outcome, uint256 place) = _requireOutcome(jobId, job, units, output, JobState.Answered);
-        IResolution.Outcome decided = IResolution(job.resolution).outcome(jobId);
+    function settle(
+        uint256 jobId,
+        Job calldata job,
+        uint32 units,
+        Waiting calldata waiting,
+        bytes calldata output
+    ) external {
+        bytes32 outcome = _outcome(jobId, job, units, output);
+        uint256 place = _requireCommitment(jobId, JobHash.hashWaiting(outcome, waiting), JobState.Answered);
+        IResolution.Outcome decided = IResolution(job.resolution).outcome(jobId, waiting);
         if (decided == IResolution.Outcome.Pending) {
-            revert RouterNotFinal(jobId, IResolution(job.resolution).finalAt(jobId));
+            revert RouterNotFinal(jobId, IResolution(job.resolution).finalAt(jobId, waiting));
         }
         if (decided == IResolution.Outcome.Upheld) {
             _settle(jobId, place, job, units, output, outcome, false);
         } else {
             _update(job.offerId, false, false, 0);
-            _refund(jobId, place, job, job.price);
+            _refund(jobId, place, job, outcome, job.price);
         }
     }
 
     /// @inheritdoc IInferenceRouter
     function redeliver(uint256 jobId, Job calldata job, uint32 units, bytes calldata output) external {
-        (bytes32 outcome, uint256 place) = _requireOutcome(jobId, job, units, output, JobState.SettledUndelivered);
+        bytes32 outcome = _outcome(jobId, job, units, output);
+        uint256 place = _requireCommitment(jobId, outcome, JobState.SettledUndelivered);
         require(msg.sender == job.requester, RouterNotRequester(msg.sender, job.requester));
         _store(place, jobId, outcome, JobState.Settled);
         emit InferenceRedelivered(jobId);
@@ -345,8 +367,9 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         emit InferenceSettled(jobId, job.provider, units, paid, delivered, output);
     }
 
-    function _refund(uint256 jobId, uint256 place, Job calldata job, uint256 amount) private {
-        _store(place, jobId, 0, JobState.Refunded);
+    /// @dev Keeps `commitment`, the job as it ended, so that anybody can show who did not answer it.
+    function _refund(uint256 jobId, uint256 place, Job calldata job, bytes32 commitment, uint256 amount) private {
+        _store(place, jobId, commitment, JobState.Refunded);
         VAULT.release(job.requester, job.token, amount);
         emit InferenceRefunded(jobId, job.requester, amount);
     }
@@ -456,38 +479,37 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
         Job calldata job,
         JobState state
     ) private view returns (bytes32 hash, uint256 place) {
-        JobCell cell;
-        (place, cell) = _find(jobId);
         hash = JobHash.hashJobCalldata(jobId, job);
-        require(cell.state() == state && cell.matches(hash), RouterJobMismatch(jobId, cell.state()));
+        place = _requireCommitment(jobId, hash, state);
     }
 
     /// @dev The job is Assigned or Open: nobody has answered it.
-    function _requireWaiting(uint256 jobId, Job calldata job) private view returns (JobState state, uint256 place) {
+    function _requireWaiting(
+        uint256 jobId,
+        Job calldata job
+    ) private view returns (JobState state, bytes32 hash, uint256 place) {
         JobCell cell;
         (place, cell) = _find(jobId);
         state = cell.state();
+        hash = JobHash.hashJobCalldata(jobId, job);
         require(
-            (state == JobState.Assigned || state == JobState.Open) && cell.matches(JobHash.hashJobCalldata(jobId, job)),
+            (state == JobState.Assigned || state == JobState.Open) && cell.matches(hash),
             RouterJobMismatch(jobId, state)
         );
     }
 
-    function _requireOutcome(
+    function _requireCommitment(
         uint256 jobId,
-        Job calldata job,
-        uint32 units,
-        bytes calldata output,
+        bytes32 commitment,
         JobState state
-    ) private view returns (bytes32 outcome, uint256 place) {
+    ) private view returns (uint256 place) {
         JobCell cell;
         (place, cell) = _find(jobId);
-        outcome = _outcome(jobId, job, units, output);
-        require(cell.state() == state && cell.matches(outcome), RouterJobMismatch(jobId, cell.state()));
+        require(cell.state() == state && cell.matches(commitment), RouterJobMismatch(jobId, cell.state()));
     }
 
-    function _requireOperator(uint32 provider) private view returns (address operator) {
-        operator = STAKING.operatorOf(provider);
+    function _requireOperator(uint32 provider) private view {
+        address operator = STAKING.operatorOf(provider);
         require(msg.sender == operator, RouterNotOperator(msg.sender, operator));
     }
 

@@ -5,15 +5,15 @@ import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {IOfferBook} from "./interfaces/IOfferBook.sol";
 import {IProviderStaking} from "./interfaces/IProviderStaking.sol";
 import {IVault} from "./interfaces/IVault.sol";
-import {FeeSplit} from "./libraries/FeeSplit.sol";
 import {OfferCell, OfferCellLib} from "./libraries/OfferCell.sol";
 import {Tickets} from "./libraries/Tickets.sol";
+import {Revenue} from "./modules/Revenue.sol";
 
 /// @title OfferBook
 /// @notice What providers offer, who gets a job, and who is paid. See {IOfferBook} for every function, event and error.
 /// @dev The part of the router that knows offers; {InferenceRouter} knows jobs and moves `load`, `earned`,
 /// `reputation`.
-abstract contract OfferBook is IOfferBook {
+abstract contract OfferBook is IOfferBook, Revenue {
     using Tickets for Tickets.List;
 
     /* CONSTANTS */
@@ -34,20 +34,8 @@ abstract contract OfferBook is IOfferBook {
     /// one.
     uint8 private constant FIRST_REPUTATION = 128;
 
-    /// @notice Share of all earnings for the protocol, in basis points; an offer keeps the fee that it was opened with.
+    /// @inheritdoc IOfferBook
     uint16 public immutable FEE_BPS;
-
-    /// @notice Account that gets the protocol's share.
-    address public immutable TREASURY;
-
-    /// @notice Holds the escrow and what is earned and not yet claimed, locked under this contract.
-    IVault public immutable VAULT;
-
-    /// @notice Knows which models exist, who may use them and what they cost.
-    IModelRegistry public immutable REGISTRY;
-
-    /// @notice Knows the providers, their keys and their stakes.
-    IProviderStaking public immutable STAKING;
 
     /* STORAGE */
 
@@ -61,11 +49,13 @@ abstract contract OfferBook is IOfferBook {
 
     bytes32 private constant MARKET_MASK = ~bytes32(uint256(0xffff));
 
-    constructor(IVault vault, IModelRegistry registry, IProviderStaking staking, address treasury, uint16 feeBps) {
-        VAULT = vault;
-        REGISTRY = registry;
-        STAKING = staking;
-        TREASURY = treasury;
+    constructor(
+        IVault vault,
+        IModelRegistry registry,
+        IProviderStaking staking,
+        address treasury,
+        uint16 feeBps
+    ) Revenue(vault, registry, staking, treasury) {
         FEE_BPS = feeBps;
     }
 
@@ -150,16 +140,9 @@ abstract contract OfferBook is IOfferBook {
         Offer memory o = cell.unpack();
         require(o.provider != 0, OfferUnknown(offerId));
         uint16 feeBps = _feeIn(offerId, market);
-        (address receiver, uint80 price, uint16 royaltyBps) = REGISTRY.ratesOf(market.modelId, market.epoch);
-        (toProvider, toModel, toProtocol) = FeeSplit.split(o.earned, o.price, price, royaltyBps, feeBps);
         _offers[offerId] = cell.cleared();
+        (toProvider, toModel, toProtocol) = _payOut(market, o.earned, o.price, feeBps, o.provider);
         emit Claimed(offerId, market.modelId, market.token, toProvider, toModel, toProtocol);
-
-        VAULT.releaseSplit(
-            market.token,
-            [STAKING.payoutOf(o.provider), receiver, TREASURY],
-            [toProvider, toModel, toProtocol]
-        );
     }
 
     /* READING */

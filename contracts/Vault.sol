@@ -150,14 +150,15 @@ contract Vault is IVault, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IVault
-    function releaseSplit(address token, address[3] calldata accounts, uint256[3] calldata amounts) external {
-        uint256 total = amounts[0] + amounts[1] + amounts[2];
+    function releaseSplit(address token, address[2] calldata accounts, uint256[2] calldata amounts) external {
+        uint256 total = amounts[0] + amounts[1];
         uint256 held = _locked[msg.sender][token];
         require(held >= total, VaultLockedTooLow(held, total));
         unchecked {
             _locked[msg.sender][token] = held - total; // held >= total
         }
-        for (uint256 i = 0; i < 3; ++i) _credit(accounts[i], token, amounts[i]);
+        _credit(accounts[0], token, amounts[0]);
+        _credit(accounts[1], token, amounts[1]);
     }
 
     /* READING */

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IEarnings} from "./IEarnings.sol";
 import {IOfferBook} from "./IOfferBook.sol";
+import {Waiting} from "./IResolution.sol";
 
 /// @title IBatches
 /// @notice Many inferences of one model by one provider, asked for, answered and paid as one.
@@ -140,7 +141,8 @@ interface IBatches is IEarnings {
     function answer(uint256 batchId, Batch calldata batch, bytes[] calldata outputs, bytes[] calldata proofs) external;
 
     /// @notice Ends an answered batch as its resolution decided. Anyone.
-    function settle(uint256 batchId, Batch calldata batch, bytes32 outputsRoot) external;
+    /// @param waiting Time of the answer, and Keccak-256 of the claim in it.
+    function settle(uint256 batchId, Batch calldata batch, bytes32 outputsRoot, Waiting calldata waiting) external;
 
     /// @notice Gives the requester everything back. Anyone, after the deadline, while the batch is not answered.
     function refund(uint256 batchId, Batch calldata batch) external;

@@ -2,11 +2,12 @@
 pragma solidity 0.8.37;
 
 import {IOfferBook} from "./IOfferBook.sol";
+import {IRevenue} from "./IRevenue.sol";
 
 /// @title IEarnings
 /// @notice What offers earned in a module, beside what they earned in the router; split by the same rates.
-interface IEarnings {
-    /// @notice What an offer earned here was split and credited in the Vault.
+interface IEarnings is IRevenue {
+    /// @notice What an offer earned here was split, as {IOfferBook.Claimed} says.
     event EarningsClaimed(
         uint32 indexed offerId,
         address token,
@@ -21,7 +22,7 @@ interface IEarnings {
     /// @param market Market of the offer, as in its {IOfferBook.OfferOpened}.
     /// @return toProvider Amount for the provider's payout address, in the token's smallest unit.
     /// @return toModel Amount for the model's receiver.
-    /// @return toProtocol Amount for the treasury.
+    /// @return toProtocol Amount that the treasury can collect.
     function claim(
         uint32 offerId,
         IOfferBook.Market calldata market

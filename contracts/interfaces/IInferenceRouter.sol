@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IOfferBook} from "./IOfferBook.sol";
+import {Waiting} from "./IResolution.sol";
 
 /// @title IInferenceRouter
 /// @notice Takes paid inference requests, holds the price in escrow, and pays the provider that answers.
@@ -122,8 +123,15 @@ interface IInferenceRouter is IOfferBook {
     /// @param jobId Job.
     /// @param provider Provider that answered.
     /// @param units Units that it charges for.
+    /// @param waiting Since when it waits, and the hash of its claim.
     /// @param output Canonical output bytes.
-    event InferenceAnswered(uint256 indexed jobId, uint32 indexed provider, uint32 units, bytes output);
+    event InferenceAnswered(
+        uint256 indexed jobId,
+        uint32 indexed provider,
+        uint32 units,
+        Waiting waiting,
+        bytes output
+    );
 
     /// @notice The job is final and its price is earned; what was escrowed above it is free again.
     /// @param jobId Job.
@@ -299,8 +307,15 @@ interface IInferenceRouter is IOfferBook {
     /// @param jobId Job.
     /// @param job The job as in its latest event.
     /// @param units Units as in {InferenceAnswered}.
+    /// @param waiting As in {InferenceAnswered}.
     /// @param output Output as in {InferenceAnswered}.
-    function settle(uint256 jobId, Job calldata job, uint32 units, bytes calldata output) external;
+    function settle(
+        uint256 jobId,
+        Job calldata job,
+        uint32 units,
+        Waiting calldata waiting,
+        bytes calldata output
+    ) external;
 
     /// @notice Repeats a callback that failed. Only the requester, with whatever gas it likes.
     function redeliver(uint256 jobId, Job calldata job, uint32 units, bytes calldata output) external;
@@ -322,8 +337,9 @@ interface IInferenceRouter is IOfferBook {
     function stateOf(uint256 jobId) external view returns (JobState);
 
     /// @notice What is stored of a job: 28 bytes of its commitment, 3 of its number, and its state in the last byte.
-    /// @dev Zero when the job is unknown or Archived. While Assigned or Open the commitment is {jobHash}; later
-    /// `keccak256(abi.encode(jobHash, units, outputHash))`.
+    /// @dev Zero when the job is unknown or Archived. The commitment is {jobHash} while nobody has answered, and still
+    /// when the job was refunded for that. Of an answered job it is the outcome, `keccak256(abi.encode(jobHash, units,
+    /// outputHash))`, Settled or Refunded, and `keccak256(abi.encode(outcome, since, claimHash))` before that.
     function commitmentOf(uint256 jobId) external view returns (bytes32);
 
     /// @notice Whether the job is settled, and settled with this output. Answers for the latest 2^RING_BITS jobs

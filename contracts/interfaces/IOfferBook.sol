@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IRevenue} from "./IRevenue.sol";
+
 /// @title IOfferBook
 /// @notice What providers offer, which of them gets a job, and what they have earned.
 /// @dev Offers that a requester can exchange for one another stand in one *market*: same model version, terms epoch,
 /// token and proof policy. In a market each offer holds tickets, one per {TICKET_STAKE} of stake up to {MAX_TICKETS};
 /// a job goes to the better of two drawn tickets, at the same cost for one offer and for ten thousand.
-interface IOfferBook {
+interface IOfferBook is IRevenue {
     /* TYPES */
 
     /// @notice What all offers of a market have in common. Its identifier is `keccak256(abi.encode(market))`.
@@ -86,13 +88,14 @@ interface IOfferBook {
     /// @notice The tickets of an offer were matched to its provider's stake.
     event TicketsChanged(uint32 indexed offerId, uint256 tickets);
 
-    /// @notice Earnings of an offer became free money of its payees in the Vault. Amounts in the token's smallest unit.
+    /// @notice Earnings of an offer were split: free money of its provider and the model's receiver in the Vault, the
+    /// protocol's share for {collectFees}. Amounts in the token's smallest unit.
     /// @param offerId Offer.
     /// @param modelId Model that earned the royalty.
     /// @param token ERC-20 address, or the zero address for the native token.
     /// @param toProvider Amount for the provider's payout address.
     /// @param toModel Amount for the model's receiver.
-    /// @param toProtocol Amount for the treasury.
+    /// @param toProtocol Amount that the treasury can collect.
     event Claimed(
         uint32 indexed offerId,
         bytes32 indexed modelId,
@@ -158,13 +161,16 @@ interface IOfferBook {
     /// @param market Market of the offer, as in its {OfferOpened}.
     /// @return toProvider Amount for the provider's payout address, in the token's smallest unit.
     /// @return toModel Amount for the model's receiver.
-    /// @return toProtocol Amount for the treasury.
+    /// @return toProtocol Amount that the treasury can collect.
     function claim(
         uint32 offerId,
         Market calldata market
     ) external returns (uint256 toProvider, uint256 toModel, uint256 toProtocol);
 
     /* READING */
+
+    /// @notice Share of all earnings for the protocol, in basis points; an offer keeps the fee that it was opened with.
+    function FEE_BPS() external view returns (uint16);
 
     /// @notice State of an offer. Reverts with {OfferUnknown}.
     function offer(uint32 offerId) external view returns (Offer memory);

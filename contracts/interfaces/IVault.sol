@@ -142,11 +142,11 @@ interface IVault {
     /// @param amount Amount to free, in the smallest unit of `token`.
     function release(address account, address token, uint256 amount) external;
 
-    /// @notice Frees money locked under the caller for three accounts at once; otherwise as {release}.
+    /// @notice Frees money locked under the caller for two accounts at once; otherwise as {release}.
     /// @param token ERC-20 address, or the zero address for the native token.
-    /// @param accounts Accounts that get it; one may stand there more than once.
+    /// @param accounts Accounts that get it; both may be the same.
     /// @param amounts Amount for each, in the smallest unit of `token`.
-    function releaseSplit(address token, address[3] calldata accounts, uint256[3] calldata amounts) external;
+    function releaseSplit(address token, address[2] calldata accounts, uint256[2] calldata amounts) external;
 
     /* READING */
 

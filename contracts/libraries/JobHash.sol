@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IInferenceRouter} from "../interfaces/IInferenceRouter.sol";
+import {Waiting} from "../interfaces/IResolution.sol";
 
 /// @title JobHash
 /// @notice How jobs and answers are hashed (EIP-712). Twin of `offchain_worker/commitment.py`; a parity test holds them
@@ -74,5 +75,10 @@ library JobHash {
     /// @notice What a job commits to once it is answered.
     function hashOutcome(bytes32 jobHash, uint32 units, bytes32 outputHash) internal pure returns (bytes32) {
         return keccak256(abi.encode(jobHash, units, outputHash));
+    }
+
+    /// @notice What it commits to while it waits for its resolution.
+    function hashWaiting(bytes32 outcome, Waiting memory waiting) internal pure returns (bytes32) {
+        return keccak256(abi.encode(outcome, waiting.since, waiting.claimHash));
     }
 }

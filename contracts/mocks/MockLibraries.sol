@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {BatchTree} from "../libraries/BatchTree.sol";
+import {Belief} from "../libraries/Belief.sol";
 import {DagCbor} from "../libraries/DagCbor.sol";
 import {FeeSplit} from "../libraries/FeeSplit.sol";
 import {Possession} from "../libraries/Possession.sol";
@@ -22,6 +23,14 @@ contract MockLibraries {
         uint256 feeBps
     ) external pure returns (uint256 toProvider, uint256 toModel, uint256 toProtocol) {
         return FeeSplit.split(earned, price, modelPrice, royaltyBps, feeBps);
+    }
+
+    function decayed(uint256 weight, uint256 elapsedDays) external pure returns (uint256) {
+        return Belief.decayed(weight, elapsedDays);
+    }
+
+    function lowerBound(uint256 good, uint256 bad) external pure returns (uint256) {
+        return Belief.lowerBound(good, bad);
     }
 
     function mapOfBytes(string memory key, bytes calldata value) external pure returns (bytes memory) {

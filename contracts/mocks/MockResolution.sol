@@ -2,33 +2,36 @@
 pragma solidity 0.8.37;
 
 import {Statement} from "../interfaces/IProofVerifier.sol";
-import {IResolution} from "../interfaces/IResolution.sol";
+import {IResolution, Waiting} from "../interfaces/IResolution.sol";
 
 /// @title MockResolution
-/// @notice A resolution for tests: decides what it is told to.
+/// @notice A challenge window of an hour for tests: decides what it is told to; untold, it upholds when the hour is
+/// over.
 contract MockResolution is IResolution {
-    mapping(address router => mapping(uint256 jobId => Outcome)) private _outcomes;
-    mapping(address router => mapping(uint256 jobId => uint40)) private _finalAt;
-    /// @dev `keccak256(abi.encode(statement, claim))` of the latest answer: one slot, as a real resolution would keep.
-    bytes32 public last;
+    uint40 private constant WINDOW = 1 hours;
+
+    mapping(address router => mapping(uint256 jobId => Outcome)) private _decided;
+
+    /// @notice What the resolution was told of an answer.
+    event MockAnswered(uint256 indexed jobId, bytes32 told);
 
     error MockClaimRefused(bytes claim);
 
     function onAnswer(Statement calldata statement, bytes calldata claim) external {
         if (claim.length == 0) revert MockClaimRefused(claim);
-        last = keccak256(abi.encode(statement, claim));
-        _finalAt[msg.sender][statement.jobId] = uint40(block.timestamp + 1 hours);
+        emit MockAnswered(statement.jobId, keccak256(abi.encode(statement, claim)));
     }
 
     function decide(address router, uint256 jobId, Outcome decided) external {
-        _outcomes[router][jobId] = decided;
+        _decided[router][jobId] = decided;
     }
 
-    function outcome(uint256 jobId) external view returns (Outcome) {
-        return _outcomes[msg.sender][jobId];
+    function outcome(uint256 jobId, Waiting calldata waiting) external view returns (Outcome decided) {
+        decided = _decided[msg.sender][jobId];
+        if (decided == Outcome.Pending && block.timestamp > waiting.since + WINDOW) return Outcome.Upheld;
     }
 
-    function finalAt(uint256 jobId) external view returns (uint40) {
-        return _finalAt[msg.sender][jobId];
+    function finalAt(uint256, Waiting calldata waiting) external pure returns (uint40) {
+        return waiting.since + WINDOW + 1;
     }
 }

@@ -8,7 +8,7 @@ import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 import {IOfferBook} from "../interfaces/IOfferBook.sol";
 import {IProofVerifier, Statement} from "../interfaces/IProofVerifier.sol";
 import {IProviderStaking} from "../interfaces/IProviderStaking.sol";
-import {IResolution} from "../interfaces/IResolution.sol";
+import {IResolution, Waiting} from "../interfaces/IResolution.sol";
 import {IVault} from "../interfaces/IVault.sol";
 import {BatchTree} from "../libraries/BatchTree.sol";
 import {Earnings} from "./Earnings.sol";
@@ -115,18 +115,19 @@ contract Batches is IBatches, Earnings, EIP712 {
         if (batch.market.resolution == address(0)) {
             _settle(batchId, batch, outcome);
         } else {
-            _store(batchId, outcome, BatchState.Answered);
-            IResolution(batch.market.resolution).onAnswer(statement, proofs[proofs.length - 1]);
+            bytes calldata claimed = proofs[proofs.length - 1];
+            _store(batchId, _waits(outcome, Waiting(uint40(block.timestamp), keccak256(claimed))), BatchState.Answered);
+            IResolution(batch.market.resolution).onAnswer(statement, claimed);
         }
     }
 
     /// @inheritdoc IBatches
-    function settle(uint256 batchId, Batch calldata batch, bytes32 outputsRoot) external {
+    function settle(uint256 batchId, Batch calldata batch, bytes32 outputsRoot, Waiting calldata waiting) external {
         bytes32 outcome = _outcome(_hash(batchId, batch), outputsRoot);
-        _require(batchId, outcome, BatchState.Answered);
+        _require(batchId, _waits(outcome, waiting), BatchState.Answered);
         IResolution resolution = IResolution(batch.market.resolution);
-        IResolution.Outcome decided = resolution.outcome(batchId);
-        if (decided == IResolution.Outcome.Pending) revert BatchNotFinal(batchId, resolution.finalAt(batchId));
+        IResolution.Outcome decided = resolution.outcome(batchId, waiting);
+        if (decided == IResolution.Outcome.Pending) revert BatchNotFinal(batchId, resolution.finalAt(batchId, waiting));
         if (decided == IResolution.Outcome.Upheld) _settle(batchId, batch, outcome);
         else _refund(batchId, batch);
     }
@@ -247,5 +248,10 @@ contract Batches is IBatches, Earnings, EIP712 {
 
     function _outcome(bytes32 batchHash, bytes32 outputsRoot) private pure returns (bytes32) {
         return keccak256(abi.encode(batchHash, outputsRoot));
+    }
+
+    /// @dev What a batch commits to while it waits for its resolution.
+    function _waits(bytes32 outcome, Waiting memory waiting) private pure returns (bytes32) {
+        return keccak256(abi.encode(outcome, waiting));
     }
 }

@@ -6,36 +6,26 @@ import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 import {IOfferBook} from "../interfaces/IOfferBook.sol";
 import {IProviderStaking} from "../interfaces/IProviderStaking.sol";
 import {IVault} from "../interfaces/IVault.sol";
-import {FeeSplit} from "../libraries/FeeSplit.sol";
+import {Revenue} from "./Revenue.sol";
 
 /// @title Earnings
 /// @notice Base of modules that pay offers: keeps what each has earned until somebody claims it. See {IEarnings}.
 /// @dev The money is locked in the Vault under the module. An offer's price, rates and token never change, so what it
 /// earned can be split when it is claimed.
-abstract contract Earnings is IEarnings {
+abstract contract Earnings is IEarnings, Revenue {
     /// @notice Knows the offers.
     IOfferBook public immutable OFFERS;
 
-    /// @notice Holds the money.
-    IVault public immutable VAULT;
-
-    /// @notice Knows the models and their terms.
-    IModelRegistry public immutable REGISTRY;
-
-    /// @notice Knows the providers and their keys.
-    IProviderStaking public immutable STAKING;
-
-    /// @notice Account that gets the protocol's share.
-    address public immutable TREASURY;
-
     mapping(uint32 offerId => uint256) private _earned;
 
-    constructor(IOfferBook offers, IVault vault, IModelRegistry registry, IProviderStaking staking, address treasury) {
+    constructor(
+        IOfferBook offers,
+        IVault vault,
+        IModelRegistry registry,
+        IProviderStaking staking,
+        address treasury
+    ) Revenue(vault, registry, staking, treasury) {
         OFFERS = offers;
-        VAULT = vault;
-        REGISTRY = registry;
-        STAKING = staking;
-        TREASURY = treasury;
     }
 
     /// @inheritdoc IEarnings
@@ -44,17 +34,10 @@ abstract contract Earnings is IEarnings {
         IOfferBook.Market calldata market
     ) external returns (uint256 toProvider, uint256 toModel, uint256 toProtocol) {
         (IOfferBook.Offer memory offer, uint16 feeBps) = OFFERS.offerIn(offerId, market);
-        (address receiver, uint80 price, uint16 royaltyBps) = REGISTRY.ratesOf(market.modelId, market.epoch);
         uint256 earned = _earned[offerId];
         _earned[offerId] = 0;
-        (toProvider, toModel, toProtocol) = FeeSplit.split(earned, offer.price, price, royaltyBps, feeBps);
+        (toProvider, toModel, toProtocol) = _payOut(market, earned, offer.price, feeBps, offer.provider);
         emit EarningsClaimed(offerId, market.token, toProvider, toModel, toProtocol);
-
-        VAULT.releaseSplit(
-            market.token,
-            [STAKING.payoutOf(offer.provider), receiver, TREASURY],
-            [toProvider, toModel, toProtocol]
-        );
     }
 
     /// @inheritdoc IEarnings

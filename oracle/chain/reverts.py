@@ -146,6 +146,23 @@ MEANINGS: dict[str, Meaning] = {
     "LaneMismatch": Meaning("skip", "the tip is gone already, or pass the lane as in LaneOpened"),
     "LaneNotSettled": Meaning("retry", "show the answer once it is settled, with its own output"),
     "LaneNotOver": Meaning("retry", "wait until the job is refunded, or the tip lapses"),
+    # Revenue.
+    "RevenueFeesFull": Meaning("retry", "collect the protocol's share (`collectFees`), then claim again"),
+    # Reputation.
+    "ReputationRecorded": Meaning("skip", "each job counts once"),
+    "ReputationNotShown": Meaning("skip", "pass the job, its units and its output as in its latest event"),
+    "ReputationNobodyToBlame": Meaning("skip", "the job was declined before it was refunded; nothing is to count"),
+    "ReputationTokenUnsupported": Meaning("skip", "only jobs in the native token count"),
+    # Pricing.
+    "PricingClassInvalid": Meaning("skip", "give a floor within the limits, a cap above it, a target and a period"),
+    "PricingClassUnknown": Meaning("skip", "open the class first, or check its number"),
+    "PricingNotAdmin": Meaning("stop", "use the account that owns the model, or one of its admins"),
+    "PricingModelUnclassed": Meaning("skip", "ask the router: the model has no surcharge"),
+    "PricingTokenMismatch": Meaning("skip", "pay in the token of the model's class"),
+    "PricingSurchargeTooHigh": Meaning("retry", "demand is high; allow more, or ask again later"),
+    "PricingHeldMismatch": Meaning("skip", "it is gone already, or pass it as in SurchargeHeld"),
+    "PricingNotSettled": Meaning("retry", "count the work once it is settled, with its own output"),
+    "PricingNotOver": Meaning("retry", "wait until the job is refunded"),
     # Licences.
     "LicenceNotAdmin": Meaning("stop", "use the account that owns the model, or one of its admins"),
     "LicenceSaleInvalid": Meaning("skip", "name a receiver, at least one use, and a time"),
@@ -180,6 +197,8 @@ MEANINGS: dict[str, Meaning] = {
     # OpenZeppelin and Solidity.
     "ReentrancyGuardReentrantCall": Meaning("skip", "a contract called back into the Vault; it is not to be trusted"),
     "SafeERC20FailedOperation": Meaning("skip", "the token refused the transfer; check balance and approval"),
+    "FailedCall": Meaning("skip", "one of several calls in a transaction failed without saying why"),
+    "AddressEmptyCode": Meaning("stop", "there is no contract where one should be; report this"),
     "InvalidShortString": Meaning("stop", "a contract is built wrongly; report this"),
     "StringTooLong": Meaning("stop", "a contract is built wrongly; report this"),
     "Error": Meaning("skip", "a contract refused with a message"),

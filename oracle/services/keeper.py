@@ -122,7 +122,12 @@ class Keeper:
             job.job.price, SETTLE_GAS + job.job.callback_gas
         ):
             return False
-        arguments = (job.job_id, to_terms(job.job), job.units, job.output)
+        (waiting,) = (
+            event.fields["waiting"]
+            for event in self._store.events_of(job.job_id)
+            if event.kind == "answered"
+        )
+        arguments = (job.job_id, to_terms(job.job), job.units, waiting, job.output)
         return self._queue(
             Call(purpose("settle", job.job), "InferenceRouter", "settle", arguments, job.job_id)
         )

@@ -10,6 +10,8 @@ DEFAULT_FEE_BPS = 200
 HIGHEST_FEE_BPS = 1_000
 MIN_STAKE = 10**17
 """Least stake of a provider, in wei: one ticket's worth."""
+UNIT_FEE = 10**13
+"""Protocol fee that counts as one success of a provider, in wei: that of a job of 0.0005 ether at 2 %."""
 DEFAULT_BLOCK_MS = 12_000
 HIGHEST_BLOCK_MS = 600_000
 NATIVE = "0x0000000000000000000000000000000000000000"
@@ -81,6 +83,8 @@ PLAN: dict[str, Arguments] = {
         *(at["InferenceRouter"], at["Vault"], at["ModelRegistry"]),
         *(chosen.treasury, chosen.fee_bps),
     ],
+    "Pricing": lambda at, chosen: [at["InferenceRouter"], at["Vault"], at["ModelRegistry"]],
+    "Reputation": lambda at, chosen: [at["InferenceRouter"], UNIT_FEE],
     "ResultCache": lambda at, chosen: [*_module(at, chosen), at["SignatureVerifier"]],
 }
 """Contract to its arguments, given the addresses of those above it."""

@@ -1,17 +1,27 @@
 """Batches: many inferences asked for, answered and paid as one
 
 request
-├── when there are no items or too many, or one is empty or too long, it reverts
-├── when the offer is closed, the deadline out of range or the price too high, it reverts
-├── when requests are paused, or the model is closed to the requester, it reverts
-├── when value comes for a batch that is paid in a token, it reverts
+├── when there are no items or too many, or one is empty or too long
+│   └── it reverts with BatchSize(count, limit), BatchItemLength(index, length, limit)
+├── when the offer is closed
+│   └── it reverts with BatchOfferClosed(offerId)
+├── when the deadline is out of range or the price too high
+│   └── it reverts with BatchDeadlineOutOfRange(deadline, earliest, latest), BatchPriceTooHigh(price, allowed)
+├── when requests are paused, or the model is closed to the requester
+│   └── it reverts with BatchPaused(time, until), RegistryAccessDenied(account, until)
+├── when value comes for a batch that is paid in a token
+│   └── it reverts with BatchValueNotNeeded(sent)
 ├── it accepts as many items as it may, at exactly the price allowed
 ├── it works in one transaction for someone who never deposited
 └── it locks the price of all items and emits them
 answer
 ├── when it is not the batch that is committed to, it reverts with BatchMismatch(batchId, state)
-├── when the caller is not the operator, it is too late, or the outputs are not as many, it reverts
-├── when a proof is missing or wrong, it reverts
+├── when the caller is not the operator, or it is too late
+│   └── it reverts with BatchNotOperator(caller, operator), BatchTooLate(time, deadline)
+├── when the outputs are not as many
+│   └── it reverts with BatchOutputCount(given, expected)
+├── when a proof is missing or wrong
+│   └── it reverts with BatchProofCount(given, expected), BatchProofInvalid(verifier)
 └── it pays for all at once, and each item can be shown
 refund
 ├── before the deadline, it reverts with BatchTooEarly(time, from)
@@ -28,7 +38,7 @@ import ape
 import pytest
 from eth_account import Account
 from eth_utils import keccak
-from system import ASK, ETHER, MODEL_PRICE, NATIVE
+from system import ASK, ETHER, MODEL_PRICE, NATIVE, waiting
 
 from offchain_worker import batch_tree
 
@@ -249,7 +259,7 @@ def test_final_batch__never_moves_again(ready, ask, answer, chain):
         lambda: answer(batch_id, batch),
         lambda: ready.batches.refund(batch_id, batch, sender=ready.requester),
         lambda: ready.batches.settle(
-            batch_id, batch, batch_tree.root(OUTPUTS), sender=ready.requester
+            batch_id, batch, batch_tree.root(OUTPUTS), waiting(0, b""), sender=ready.requester
         ),
     ):
         with ape.reverts(ready.batches.BatchMismatch, **{"state": SETTLED}):
@@ -296,14 +306,15 @@ def test_settle__ends_as_the_resolution_decides(
     resolution, asked = resolved
     before = ready.free(requester)
     batch_id, batch = ask(**asked)
-    answer(batch_id, batch, claims=[b"claim"])
+    receipt = answer(batch_id, batch, claims=[b"claim"])
+    since = waiting(receipt.timestamp, keccak(b"claim"))
     root = batch_tree.root(OUTPUTS)
     assert ready.batches.stateOf(batch_id) == ANSWERED
     with ape.reverts(ready.batches.BatchNotFinal, **{"batchId": batch_id}):
-        ready.batches.settle(batch_id, batch, root, sender=stranger)
+        ready.batches.settle(batch_id, batch, root, since, sender=stranger)
     resolution.decide(ready.batches, batch_id, decision, sender=stranger)
 
-    ready.batches.settle(batch_id, batch, root, sender=stranger)
+    ready.batches.settle(batch_id, batch, root, since, sender=stranger)
 
     assert ready.batches.stateOf(batch_id) == state
     earned = ready.batches.earnedBy(asked["offerId"])

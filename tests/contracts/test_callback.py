@@ -20,6 +20,7 @@ redeliver
 
 import ape
 import pytest
+from eth_utils import keccak
 from system import ASK, MODEL_PRICE, OUTPUT, Asked, plain
 
 PRICE = ASK + MODEL_PRICE
@@ -72,6 +73,20 @@ def test_callback__at_any_gas_limit__is_given_its_gas_or_nothing_happens(
 
     assert system.state(asked.id) == "Settled"
     assert consumer.gasGiven() > 99_000  # what is left after the dispatch of the call
+
+
+def test_callback__when_too_little_gas_is_left_for_it__reverts(system, provider, consumer, asked):
+    """With a gas limit of its own Ape does not decode the error, but shows its bytes."""
+    proof, router = system.sign(asked, provider.operator), system.router
+    selector = repr(keccak(text="RouterCallbackGasTooLow(uint256,uint256)")[:4])[2:-1]
+
+    with pytest.raises(ape.exceptions.ContractLogicError) as refused:
+        router.answer(
+            asked.id, asked.job, 1, OUTPUT, [proof], sender=provider.operator, gas_limit=160_000
+        )
+
+    assert selector in str(refused.value)
+    assert (system.state(asked.id), consumer.calls()) == ("Assigned", 0)
 
 
 def test_callback__when_consumer_calls_redeliver__changes_nothing(

@@ -1,7 +1,8 @@
 """Delegation: stake of others on a provider
 
 delegate
-├── when the provider is unknown, jailed, or has too little stake of its own, it reverts
+├── when the provider is unknown or has too little stake of its own
+│   └── it reverts with StakingProviderUnknown(provider), StakingTooLow(stake, least)
 ├── when more comes than its own stake allows
 │   └── it reverts with StakingDelegationFull(delegated, limit)
 └── it counts for the provider's tickets

@@ -69,6 +69,7 @@ def machine_for(system, accounts, chain):
             self.free = {person.address: system.free(person) for person in self.people}
             self.staked = 3 * STAKE
             self.earned = dict.fromkeys(self.price, 0)
+            self.fees = self.claimed = 0
             self.table: list[ModelJob] = []
 
         def teardown(self):
@@ -172,10 +173,17 @@ def machine_for(system, accounts, chain):
             provider = self.providers[pick]
             system.router.claim(provider.offer, system.market, sender=self.people[0])
             amounts = expected_split(self.earned[provider.offer], self.price[provider.offer])
-            payees = (provider.payout, system.model_owner, system.treasury)
-            for payee, amount in zip(payees, amounts, strict=True):
-                self.free[payee.address] += amount
+            self.free[provider.payout.address] += amounts[0]
+            self.free[system.model_owner.address] += amounts[1]
+            self.fees += amounts[2]
+            self.claimed += self.earned[provider.offer]
             self.earned[provider.offer] = 0
+
+        @rule()
+        def collect_fees(self):
+            system.router.collectFees(system.model_id, 1, sender=self.people[0])
+            self.free[system.treasury.address] += self.fees
+            self.fees = 0
 
         # --- what always holds
 
@@ -187,11 +195,16 @@ def machine_for(system, accounts, chain):
         @invariant()
         def money_is_conserved(self):
             open_jobs = sum(j.price + j.bond for j in self.table if j.state not in TERMINAL)
-            locked = open_jobs + sum(self.earned.values())
+            locked = open_jobs + sum(self.earned.values()) + self.fees
             assert system.vault.locked(system.router, NATIVE) == locked
             assert system.vault.locked(system.staking, NATIVE) == self.staked
             accounted = sum(self.free.values()) + locked + self.staked
             assert system.vault.accounted(NATIVE) == accounted == system.vault.balance
+
+        @invariant()
+        def the_model_has_earned_what_was_claimed(self):
+            revenue = system.router.revenueOf(system.model_id, 1)
+            assert (revenue.earned, revenue.fees) == (self.claimed, self.fees)
 
         @invariant()
         def jobs_are_where_the_model_says(self):

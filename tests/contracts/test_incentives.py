@@ -5,11 +5,16 @@ openDeal
 ├── when the version has no possession root: it reverts with IncentivesNotProvable
 └── it locks the pay of all places and emits DealOpened
 join
-├── when the deal is unknown, full, run out or too late, or the account had a place: it reverts
+├── when the deal is unknown, or it is too late: it reverts with IncentivesDealUnknown, IncentivesJoinTooLate
+├── when all places are taken, or the account had one: it reverts with IncentivesDealFull, IncentivesAlreadyJoined
+├── when the pinner has not opted in: it reverts with VaultModuleNotAllowed
 └── it locks the bond, promises the pay and fixes a round that nobody knows yet
 answer
-├── when not joined, ended, too early: it reverts
-├── when proofs are too few, too many, too long, too short or wrong: it reverts
+├── when not joined, ended, too early: it reverts with IncentivesNotJoined, IncentivesPlaceEnded,
+│   IncentivesChallengeNotOpen
+├── when proofs are too few or too many: it reverts with IncentivesSamplesMismatch
+├── when one is too long, too short or wrong: it reverts with IncentivesLeafLengthMismatch,
+│   IncentivesPathLengthMismatch, IncentivesProofWrong
 ├── a proof for every size of version
 ├── challengeOf names the leaves that Python names
 └── it counts, fixes the next round within half and one and a half periods, and anyone may send it
@@ -21,10 +26,10 @@ claim
 ├── while the place lasts: it pays what was proved, once
 └── at the end: pay and what is left of the bond
 reclaim
-├── before joinUntil: it reverts
+├── before joinUntil: it reverts with IncentivesReclaimTooEarly
 └── afterwards: what is not promised, and later what came back
 BlockRandomness
-├── when the time between blocks is out of range: it reverts
+├── when the time between blocks is out of range: it reverts with RandomnessBlockTimeOutOfRange
 └── a value is zero until its block is past, then the block's hash, then zero again after 256 blocks
 """
 

@@ -6,7 +6,7 @@ a new job
 ├── when the job in its place is open, answered or undelivered
 │   └── it gets a cell of its own, and both go on
 └── any number of rounds later
-    └── an archived job can be neither answered, refunded nor settled again
+    └── an archived job can be neither answered, refunded nor settled again: RouterJobMismatch(jobId, state)
 """
 
 import ape
@@ -97,7 +97,7 @@ def test_archived_job__can_do_nothing_again(small, server, chain, stranger, roun
     for attempt in (
         lambda: small.answer(first, server, proofs=[proof]),
         lambda: small.router.refund(first.id, first.job, sender=stranger),
-        lambda: small.router.settle(first.id, first.job, 1, OUTPUT, sender=stranger),
+        lambda: small.settle(first, stranger),
         lambda: small.router.redeliver(first.id, first.job, 1, OUTPUT, sender=stranger),
         lambda: small.router.take(first.id, first.job, server.offer, sender=server.operator),
         lambda: small.router.decline(first.id, first.job, sender=server.operator),

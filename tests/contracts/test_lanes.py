@@ -6,7 +6,7 @@ request
 ├── when the promised time has passed, or is beyond the deadline
 │   └── it reverts with LaneDueOutOfRange(dueAt, earliest, latest)
 ├── when the requester has too little or has not opted in
-│   └── it reverts as Vault and router say
+│   └── it reverts with VaultBalanceTooLow(free, needed), RouterModuleNotAllowed(requester, module)
 └── it asks in the caller's name and locks the tip
 earn
 ├── when the lane is another, or its tip is gone

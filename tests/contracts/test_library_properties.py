@@ -3,9 +3,15 @@
 FeeSplit.split
 ├── the parts add up to the whole
 └── nobody gets less than nothing, and the protocol never more than its fee
+Belief
+├── weight halves in thirty days, however often it is brought up to date
+├── the lower bound is that of the formula, and within 0 and 1
+└── it rises with successes and falls with failures
 Tickets
 └── behaves as a list from which the last item fills every hole
 """
+
+import math
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -44,6 +50,41 @@ def test_split__adds_up_to_the_whole(libraries, units, ask, model_price, royalty
         for_model = rest * model_price // price
         assert to_model == for_model + (rest - for_model) * royalty_bps // 10_000
         assert to_provider >= rest - for_model - (rest - for_model) // 2
+
+
+@QUICK
+@given(weight=st.integers(0, 2**104), days=st.integers(0, 5_000), part=st.floats(0, 1))
+def test_decayed__halves_in_thirty_days_in_any_steps(libraries, weight, days, part):
+    first = int(days * part)
+
+    at_once = libraries.decayed(weight, days)
+    in_two = libraries.decayed(libraries.decayed(weight, first), days - first)
+
+    assert at_once <= weight
+    assert at_once == pytest.approx(weight * 0.5 ** (days / 30), rel=1e-9, abs=40)
+    assert in_two == pytest.approx(at_once, rel=1e-9, abs=40)
+
+
+def lower_bound(good: int, bad: int) -> float:
+    """The formula of Belief.lowerBound in floating point, in basis points."""
+    a, b = 1 + good / 1e6, 1 + bad / 1e6
+    mean = a / (a + b)
+    return 10_000 * max(0.0, mean - 1.645 * math.sqrt(mean * (1 - mean) / (a + b + 1)))
+
+
+@QUICK
+@given(
+    good=st.integers(0, 2**104 - 1) | st.integers(0, 10**9),
+    bad=st.integers(0, 2**104 - 1) | st.integers(0, 10**9),
+    more=st.integers(1, 10**9),
+)
+def test_lower_bound__is_that_of_the_formula(libraries, good, bad, more):
+    bound = libraries.lowerBound(good, bad)
+
+    assert 0 <= bound <= 10_000
+    assert bound == pytest.approx(lower_bound(good, bad), abs=1.01)
+    assert libraries.lowerBound(good, bad + more) <= bound
+    assert libraries.lowerBound(good + more, bad) >= bound - 1
 
 
 @settings(

@@ -10,7 +10,7 @@ openSale, closeSale, give
 └── what is given never takes anything away
 buy
 ├── when the sale is closed, or the buyer has too little
-│   └── it reverts
+│   └── it reverts with LicenceSaleClosed(saleId), VaultBalanceTooLow(free, needed)
 └── it pays receiver and protocol, and adds uses and time to a licence that lasts
 request
 ├── when the caller has no licence, no use left, or it has run out

@@ -9,6 +9,7 @@ register
 │   └── it gets another identifier
 └── it stores version and terms and emits four events
 every change
+├── when the model is unknown, it reverts with RegistryModelUnknown(modelId)
 └── when the caller is not the owner, it reverts with RegistryNotOwner(caller, owner)
 retireVersions
 └── when it goes backwards or beyond, it reverts with RegistryRetireOutOfRange
@@ -27,6 +28,7 @@ transfer
 ├── when accepted by another account, it reverts with RegistryNotPendingOwner
 └── it takes two steps
 versions
+├── when there is no such version, it reverts with RegistryVersionNotInUse(version, lowest, highest)
 └── never change and never vanish
 """
 

@@ -21,13 +21,16 @@ OWN_BUSINESS = {
     " lock lockDelayed depositAndLock release releaseSplit",
     "ModelRegistry": "register acceptTransfer",
     "ProviderStaking": "register acceptTransfer delegateTo startUndelegating finishUndelegating rewardDelegators",
-    "InferenceRouter": "request requestFor answer decline take refund settle redeliver claim syncTickets",
-    "SignedRequests": "settle claim",
-    "Batches": "request answer settle refund claim",
+    "InferenceRouter": "request requestFor answer decline take refund settle redeliver multicall"
+    " claim collectFees syncTickets",
+    "SignedRequests": "settle claim collectFees",
+    "Batches": "request answer settle refund claim collectFees",
     "Recurring": "open fund run cancel",
     "Licences": "buy request giveBack",
     "Lanes": "request earn giveBack",
-    "ResultCache": "store hit claim",
+    "ResultCache": "store hit claim collectFees",
+    "Pricing": "openClass request count giveBack",
+    "Reputation": "recordSuccess recordMiss recordDisproved",
     "IPFSIncentives": "openDeal join answer noteMissed claim reclaim",
 }
 """Functions on what is the caller's own, or that anyone may call with one possible effect. Each has its tests."""
@@ -107,6 +110,7 @@ POWERS = {
     "Licences.give": lambda w: w.system.licences.give(
         w.system.model_id, w.thief, 9, FAR, sender=w.system.model_owner
     ),
+    "Pricing.setClass": lambda w: w.join_class(),
     "ModelRegistry.grantAccess": by_model_owner("grantAccess", lambda w: w.thief, FAR),
     "ModelRegistry.deprecate": by_model_owner("deprecate"),
     "ModelRegistry.retireVersions": by_model_owner("retireVersions", 2),
@@ -170,6 +174,14 @@ class World:
         (event,) = receipt.events.filter(s.licences.SaleOpened)
         return event.saleId
 
+    def join_class(self):
+        """The model's owner demands a surcharge that nobody can pay."""
+        s = self.system
+        rules = {"token": NATIVE, "floor": 2**95, "cap": 2**95, "deposit": 2**95}
+        receipt = s.pricing.openClass(rules | {"target": 1, "period": 1}, sender=s.model_owner)
+        (event,) = receipt.events.filter(s.pricing.ClassOpened)
+        s.pricing.setClass(s.model_id, event.classId, sender=s.model_owner)
+
     def everybody_gets_out(self):
         """Whoever has anything gets it, although the power was used a moment ago."""
         s, number = self.system, self.provider.number
@@ -185,6 +197,7 @@ class World:
             self.refund(first)
         self.refund(second)
         s.router.claim(self.provider.offer, s.market, sender=self.stranger)
+        s.router.collectFees(s.model_id, 1, sender=self.stranger)
         assert s.vault.locked(s.router, NATIVE) == 0
 
         s.vault.announceUndelay(NATIVE, ETHER, sender=self.requester)

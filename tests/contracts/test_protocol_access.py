@@ -1,10 +1,12 @@
 """ProtocolAccess: the pause and the notice, and nothing else
 
 pauseRequests, pauseStakes
-├── when the caller is not the access manager, they revert
+├── when the caller is not the access manager
+│   └── they revert with RouterNotAccess(caller, access), StakingNotAccess(caller, access)
 ├── when the caller there has no role, it reverts
-├── when the pause would be longer than seven days, they revert
-├── stop new requests, stakes and delegations
+├── when the pause would be longer than seven days
+│   └── they revert with RouterPauseTooLong(until, latest), StakingPauseTooLong(until, latest)
+├── stop new requests, stakes and delegations: RouterPaused(time, until), StakingPaused(time, until)
 ├── stop nothing that is under way
 └── end by themselves
 """

@@ -7,6 +7,8 @@ register
 │   └── it reverts with StakingZeroKey
 ├── twice by the same owner
 │   └── it makes a second provider and leaves the first one's stake alone
+├── from the Vault, when the owner has not opted in
+│   └── it reverts with VaultModuleNotAllowed(account, module)
 └── it locks the stake in the Vault
 every change
 ├── when the caller is not the owner, it reverts with StakingNotOwner(caller, owner)
@@ -22,6 +24,7 @@ finishUnbonding
 │   └── it reverts with StakingStillBonded(time, unlockAt)
 └── it frees the money for the owner
 transfer
+├── when accepted by another account, it reverts with StakingNotPendingOwner(caller, pending)
 └── takes two steps
 """
 

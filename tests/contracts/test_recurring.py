@@ -8,7 +8,7 @@ open
 ├── when the input is not the plan's
 │   └── it reverts with RecurringInputMismatch(given, expected)
 ├── when the money is too little, or the requester has not opted in
-│   └── it reverts as the Vault says
+│   └── it reverts with VaultBalanceTooLow(free, needed), VaultModuleNotAllowed(account, module)
 └── when all is fine, it locks the money of all runs
 run
 ├── when it is not due
@@ -18,7 +18,7 @@ run
 ├── when plan or input differ from what was opened
 │   └── it reverts with RecurringPlanMismatch(planId), RecurringInputMismatch(given, expected)
 ├── when no offer takes the job, or requests are paused
-│   └── it reverts as the router says, and nothing is spent
+│   └── it reverts with RouterMarketEmpty(marketId), RouterPaused(time, until), and nothing is spent
 ├── when it comes late
 │   └── the next is a whole interval later, and none is made up for
 └── when all is fine

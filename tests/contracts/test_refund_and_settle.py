@@ -13,7 +13,7 @@ refund
 settle
 ├── when the job is not answered
 │   └── it reverts with RouterJobMismatch(jobId, state)
-├── when the output or the units are not those answered
+├── when the output or the units are not those answered, or the time or the claim
 │   └── it reverts with RouterJobMismatch(jobId, state)
 ├── when the resolution has not decided
 │   └── it reverts with RouterNotFinal(jobId, finalAt)
@@ -139,7 +139,7 @@ def test_refund__gives_everything_back(system, provider, asked, chain, requester
 
 def test_settle__when_not_answered__reverts(system, asked, stranger):
     with ape.reverts(system.router.RouterJobMismatch, **{"jobId": asked.id, "state": 1}):
-        system.router.settle(asked.id, asked.job, 1, OUTPUT, sender=stranger)
+        system.settle(asked, stranger)
 
 
 @pytest.mark.parametrize(("units", "output"), [(2, OUTPUT), (1, b"another")])
@@ -147,13 +147,24 @@ def test_settle__when_outcome_is_not_the_one_answered__reverts(
     system, answered, stranger, units, output
 ):
     with ape.reverts(system.router.RouterJobMismatch):
-        system.router.settle(answered.id, answered.job, units, output, sender=stranger)
+        system.settle(answered, stranger, output, units)
+
+
+@pytest.mark.parametrize("change", [{"since": 1}, {"claimHash": b"\x01" * 32}])
+def test_settle__when_time_or_claim_is_not_the_one_answered__reverts(
+    system, answered, resolution, stranger, change
+):
+    resolution.decide(system.router, answered.id, UPHELD, sender=stranger)
+    answered.waiting |= change
+
+    with ape.reverts(system.router.RouterJobMismatch, **{"jobId": answered.id, "state": 3}):
+        system.settle(answered, stranger)
 
 
 def test_settle__when_resolution_has_not_decided__reverts(system, answered, stranger, chain):
-    expected = {"jobId": answered.id, "finalAt": chain.blocks.head.timestamp + 3_600}
+    expected = {"jobId": answered.id, "finalAt": chain.blocks.head.timestamp + 3_601}
     with ape.reverts(system.router.RouterNotFinal, **expected):
-        system.router.settle(answered.id, answered.job, 1, OUTPUT, sender=stranger)
+        system.settle(answered, stranger)
 
 
 def test_settle__when_overturned__refunds_the_requester(
@@ -162,7 +173,7 @@ def test_settle__when_overturned__refunds_the_requester(
     resolution.decide(system.router, answered.id, OVERTURNED, sender=stranger)
     before, offer = system.free(requester), system.router.offer(provider.offer)
 
-    receipt = system.router.settle(answered.id, answered.job, 1, OUTPUT, sender=stranger)
+    receipt = system.settle(answered, stranger)
 
     assert receipt.events == [system.router.InferenceRefunded(answered.id, requester, PRICE)]
     assert system.state(answered.id) == "Refunded"
@@ -189,15 +200,16 @@ def test_answer__with_a_resolution__hands_it_the_statement(system, provider, ans
     )
     types = ["(bytes32,uint256,bytes32,uint32,uint32,address,uint32,bytes32,bytes32)", "bytes"]
 
+    told = keccak(encode(types, [statement, b"root"]))
     assert system.state(answered.id) == "Answered"
-    assert resolution.last() == keccak(encode(types, [statement, b"root"]))
+    assert [event.told for event in resolution.MockAnswered] == [told]
     assert system.router.offer(provider.offer).load == 0
 
 
 def test_settle__when_upheld__pays_the_offer(system, provider, answered, resolution, stranger):
     resolution.decide(system.router, answered.id, UPHELD, sender=stranger)
 
-    receipt = system.router.settle(answered.id, answered.job, 1, OUTPUT, sender=stranger)
+    receipt = system.settle(answered, stranger)
 
     assert receipt.events == [
         system.router.InferenceSettled(answered.id, provider.number, 1, PRICE, True, OUTPUT)

@@ -2,7 +2,7 @@
 
 request
 ├── when the model is unknown, deprecated, or closed to the requester
-│   └── it reverts as the registry says
+│   └── it reverts with RegistryModelUnknown, RegistryDeprecated, RegistryAccessDenied
 ├── when the epoch is not the model's current one
 │   └── it reverts with RegistryEpochNotCurrent(epoch, current)
 ├── when the version is retired
@@ -24,7 +24,7 @@ request
 ├── when the price is above what the requester allows
 │   └── it reverts with RouterFeeTooLow(allowed, asked)
 ├── when the requester has too little money, or did not opt in
-│   └── it reverts as the Vault says
+│   └── it reverts with VaultBalanceTooLow(free, needed), VaultModuleNotAllowed(account, module)
 ├── when it carries value
 │   ├── it works for someone who never deposited, and the surplus is free
 │   └── when the job is paid in a token, it reverts with RouterValueNotNeeded(sent)

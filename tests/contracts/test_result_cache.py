@@ -19,9 +19,9 @@ hit
 ├── when the only proof is a signature and no provider is named, or one is named for nothing
 │   └── it reverts with CacheProviderInvalid(provider, needed)
 ├── when the model is closed to the asker, deprecated, or has new terms
-│   └── it reverts as the registry says
+│   └── it reverts with RegistryAccessDenied, RegistryDeprecated, RegistryEpochNotCurrent
 ├── when the asker has not opted in
-│   └── it reverts as the Vault says
+│   └── it reverts with VaultModuleNotAllowed(account, module)
 └── when all is fine
     ├── it takes a tenth of the price, which the offer that computed it earns, split by its rates
     └── under a policy with a resolution nobody has to be named
@@ -30,7 +30,7 @@ hit
 import ape
 import pytest
 from eth_utils import keccak
-from system import ASK, ETHER, INPUT, MODEL_PRICE, NATIVE, OUTPUT
+from system import ASK, ETHER, FEE_BPS, INPUT, MODEL_PRICE, NATIVE, OUTPUT, terms
 
 PRICE = ASK + MODEL_PRICE
 MONTH = 30 * 86_400
@@ -161,6 +161,16 @@ def test_hit__when_the_model_is_closed_to_the_asker__reverts(
         system.cache.hit(asked, ETHER, OUTPUT, sender=requester)
 
 
+def test_hit__when_the_model_has_new_terms__reverts(
+    system, provider, store, requester, model_owner
+):
+    store()
+    system.registry.openTerms(system.model_id, terms(model_owner), sender=model_owner)
+
+    with ape.reverts(system.registry.RegistryEpochNotCurrent, **{"epoch": 1, "current": 2}):
+        system.cache.hit(query(system, provider=provider.number), ETHER, OUTPUT, sender=requester)
+
+
 def test_hit__when_the_asker_has_not_opted_in__reverts(system, provider, store, stranger):
     store()
 
@@ -183,8 +193,7 @@ def test_hit__takes_a_tenth_which_is_split_as_the_jobs_price(system, provider, s
     earlier = system.free(provider.payout)
     system.cache.claim(provider.offer, system.market, sender=requester)
     system.router.claim(provider.offer, system.market, sender=requester)
-    from_hit = system.vault.locked(system.cache, NATIVE)
-    assert from_hit == 0
+    assert system.vault.locked(system.cache, NATIVE) == price * FEE_BPS // 10_000
     gained = system.free(provider.payout) - earlier
     assert gained == pytest.approx(1.1 * 2 * ASK * 0.9 * 0.98, abs=3)
 
@@ -203,7 +212,7 @@ def test_hit__under_a_resolution__names_nobody(system, accounts, project, provid
     with ape.reverts(system.cache.CacheNotSettled):
         system.cache.store(asked.id, asked.job, 1, 1, OUTPUT, sender=requester)
     resolution.decide(system.router, asked.id, UPHELD, sender=requester)
-    system.router.settle(asked.id, asked.job, 1, OUTPUT, sender=requester)
+    system.settle(asked, requester)
 
     system.cache.store(asked.id, asked.job, 1, 1, OUTPUT, sender=requester)
 

@@ -5,6 +5,8 @@ settle
 │   └── it reverts with SignedNotOperator(caller, operator)
 ├── when the market's policy is not the signature
 │   └── it reverts with SignedPolicyUnsupported(verifier, expected)
+├── when the market is not the offer's
+│   └── it reverts with OfferMarketMismatch(marketId, expected)
 ├── when the deadline has passed
 │   └── it reverts with SignedTooLate(time, deadline)
 ├── when the nonce was used, in this or an earlier call
@@ -13,11 +15,12 @@ settle
 │   └── it reverts with SignedSignatureInvalid(requester, digest)
 ├── when the price signed for is too low
 │   └── it reverts with SignedPriceTooLow(signed, asked)
-├── when units or output are out of range, it reverts
+├── when units or output are out of range
+│   └── it reverts with SignedUnitsOutOfRange(units, limit), SignedOutputLength(length, limit)
 ├── when the model is closed to the requester
-│   └── it reverts as the registry says
+│   └── it reverts with RegistryAccessDenied(account, until)
 ├── when the delayed money is too little, or the requester did not opt in
-│   └── it reverts as the Vault says
+│   └── it reverts with VaultDelayedTooLow(delayed, needed), VaultModuleNotAllowed(account, module)
 └── when all is fine
     ├── it takes the exact price from the delayed part and adds it to the offer's earnings
     ├── it works for a contract account
@@ -25,6 +28,10 @@ settle
 claim
 └── it splits by the rates of the offer
 the delayed part
+├── when more is made delayed than is free
+│   └── it reverts with VaultBalanceTooLow(free, needed)
+├── when it has not been announced, or the day is not over
+│   └── it reverts with VaultStillDelayed(time, at)
 ├── leaves a day after it was announced
 └── what was announced can still be spent
 """
@@ -282,8 +289,10 @@ def test_claim__splits_by_the_rates_of_the_offer(ready, provider, signed, settle
     ]
     assert ready.free(provider.payout) == rest - to_model
     assert ready.free(ready.model_owner) == to_model
-    assert ready.free(ready.treasury) == fee
-    assert ready.vault.locked(ready.signed, NATIVE) == ready.signed.earnedBy(provider.offer) == 0
+    assert ready.signed.earnedBy(provider.offer) == 0
+    assert ready.vault.locked(ready.signed, NATIVE) == fee
+    revenue = ready.signed.revenueOf(ready.model_id, 1)
+    assert (revenue.earned, revenue.units, revenue.fees) == (2 * PRICE, 2, fee)
 
 
 def test_undelay__leaves_a_day_after_it_was_announced(ready, requester, chain):

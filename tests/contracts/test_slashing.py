@@ -8,7 +8,7 @@ slash
 ├── it never takes more than half of what can be slashed
 ├── it takes the same part of own and delegated stake, on its way out or not
 ├── it pays victim and challenger from the provider's own stake only, the rest to the insurance account
-└── it sends the provider to jail
+└── it sends the provider to jail, where new delegations revert with StakingJailed(provider, until)
 allowSlasher
 ├── ends after the time of unbonding only
 └── when there is nothing to end, it reverts with StakingNotSlasher(slasher, provider)

@@ -31,6 +31,8 @@ take
 │   └── the first taker's bond goes to the requester
 ├── after it, the first provider's answer
 │   └── reverts with RouterJobMismatch
+├── without value, when the operator has not opted in
+│   └── it reverts with VaultModuleNotAllowed(account, module)
 └── it assigns the job, locks a tenth of the price as bond, and the answer returns it
 """
 

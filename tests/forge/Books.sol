@@ -61,6 +61,10 @@ abstract contract Books {
     mapping(address account => uint256) internal _free;
     mapping(address account => uint256) internal _delayed;
     mapping(address module => uint256) internal _locked;
+    /// @dev The protocol's share that waits in a module, what was claimed there, and for how many units.
+    mapping(address module => uint256) internal _fees;
+    mapping(address module => uint256) internal _claimed;
+    mapping(address module => uint256) internal _units;
     uint256 internal _forced;
 
     constructor() {
@@ -157,13 +161,17 @@ abstract contract Books {
         if (found != expected) revert Broken(what, found, expected);
     }
 
-    /// @dev What a claim of `earned` pays: the protocol's fee off the whole, then the model's price and its royalty.
-    function _pay(Worker storage w, uint256 earned) internal {
+    /// @dev What a claim of `earned` in a module pays: the protocol's fee off the whole, which waits there, then the
+    /// model's price and its royalty.
+    function _pay(address module, Worker storage w, uint256 earned) internal {
         uint256 fee = (earned * FEE_BPS) / 10_000;
         uint256 rest = earned - fee;
         uint256 forModel = (rest * MODEL_PRICE) / w.price;
         forModel += ((rest - forModel) * ROYALTY_BPS) / 10_000;
-        _free[_treasury] += fee;
+        _fees[module] += fee;
+        _claimed[module] += earned;
+        _units[module] += earned / w.price;
+        _locked[module] -= rest;
         _free[_modelOwner] += forModel;
         _free[w.payout] += rest - forModel;
     }

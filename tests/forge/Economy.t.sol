@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IOfferBook} from "../../contracts/interfaces/IOfferBook.sol";
 import {IProviderStaking} from "../../contracts/interfaces/IProviderStaking.sol";
+import {IRevenue} from "../../contracts/interfaces/IRevenue.sol";
 import {Books} from "./Books.sol";
 import {Jobs} from "./Jobs.sol";
 import {Modules} from "./Modules.sol";
@@ -46,7 +47,18 @@ contract Economy is Jobs, Stakes, Modules {
             _same("earned by batch", batches.earnedBy(_workers[i].offerId), _batchEarned[_workers[i].offerId]);
             earned += offer.earned;
         }
-        _same("escrow", _locked[address(router)], open + earned);
+        _same("escrow", _locked[address(router)], open + earned + _fees[address(router)]);
+    }
+
+    /// @notice Each module knows what the model earned there, for how many units, and what waits for the protocol.
+    function checkRevenue() external view {
+        address[3] memory modules = [address(router), address(signed), address(batches)];
+        for (uint256 i = 0; i < modules.length; ++i) {
+            IRevenue.ModelRevenue memory found = IRevenue(modules[i]).revenueOf(_market.modelId, _market.epoch);
+            _same("claimed", found.earned, _claimed[modules[i]]);
+            _same("units", found.units, _units[modules[i]]);
+            _same("fees", found.fees, _fees[modules[i]]);
+        }
     }
 
     /// @notice Stakes are the model's, all of them are locked, and the delegators' shares are worth no more than the pool.
@@ -132,6 +144,7 @@ contract EconomyTest {
         _economy.checkPeople();
         _economy.checkMoney();
         _economy.checkOffers();
+        _economy.checkRevenue();
         _economy.checkStakes();
     }
 }

@@ -215,8 +215,7 @@ abstract contract Jobs is Books {
     function claim(uint256 pick) external {
         Worker storage w = _workers[pick % PROVIDERS];
         router.claim(w.offerId, _market);
-        _locked[address(router)] -= _earned[w.offerId];
-        _pay(w, _earned[w.offerId]);
+        _pay(address(router), w, _earned[w.offerId]);
         _earned[w.offerId] = 0;
     }
 

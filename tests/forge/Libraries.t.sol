@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {Delegation} from "../../contracts/Delegation.sol";
 import {IInferenceRouter} from "../../contracts/interfaces/IInferenceRouter.sol";
 import {IOfferBook} from "../../contracts/interfaces/IOfferBook.sol";
+import {CongestionPrice} from "../../contracts/libraries/CongestionPrice.sol";
 import {FeeSplit} from "../../contracts/libraries/FeeSplit.sol";
 import {JobCell, JobCellLib} from "../../contracts/libraries/JobCell.sol";
 import {OfferCell, OfferCellLib} from "../../contracts/libraries/OfferCell.sol";
@@ -44,6 +45,29 @@ contract LibrariesTest {
 
     Tickets.List private _list;
     uint32[] private _expected;
+
+    function testFuzz_congestionPrice_movesByAnEighthAtMost(
+        uint96 price,
+        uint64 units,
+        uint64 target,
+        uint96 floor,
+        uint96 cap,
+        uint40 idle
+    ) public pure {
+        if (target == 0) target = 1;
+        if (floor < 1_000) floor = 1_000;
+        if (cap < floor) (floor, cap) = (cap < 1_000 ? 1_000 : cap, floor);
+        if (price < floor) price = floor;
+        if (price > cap) price = cap;
+        uint256 moved = CongestionPrice.next(price, units, target, floor, cap);
+        assert(moved >= floor && moved <= cap);
+        assert(moved <= uint256(price) + price / 8);
+        assert(moved >= price - price / 8 - 1 || moved == floor);
+        assert(units <= target ? moved <= price : moved >= price);
+        uint256 later = CongestionPrice.afterIdle(moved, idle, floor);
+        assert(later >= floor && later <= moved);
+        assert(idle == 0 ? later == moved : later <= (moved * 7) / 8 || later == floor);
+    }
 
     function testFuzz_split_addsUpAndRoundsForTheProvider(
         uint24 units,

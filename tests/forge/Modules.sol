@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IBatches} from "../../contracts/interfaces/IBatches.sol";
+import {IRevenue} from "../../contracts/interfaces/IRevenue.sol";
 import {ISignedRequests} from "../../contracts/interfaces/ISignedRequests.sol";
 import {BatchTree} from "../../contracts/libraries/BatchTree.sol";
 import {Books} from "./Books.sol";
@@ -102,12 +103,19 @@ abstract contract Modules is Books {
     function claimModules(uint256 pick) external {
         Worker storage w = _workers[pick % PROVIDERS];
         signed.claim(w.offerId, _market);
-        _locked[address(signed)] -= _signedEarned[w.offerId];
-        _pay(w, _signedEarned[w.offerId]);
+        _pay(address(signed), w, _signedEarned[w.offerId]);
         batches.claim(w.offerId, _market);
-        _locked[address(batches)] -= _batchEarned[w.offerId];
-        _pay(w, _batchEarned[w.offerId]);
+        _pay(address(batches), w, _batchEarned[w.offerId]);
         (_signedEarned[w.offerId], _batchEarned[w.offerId]) = (0, 0);
+    }
+
+    function collectFees(uint256 pick) external {
+        address module = [address(router), address(signed), address(batches)][pick % 3];
+        uint256 amount = IRevenue(module).collectFees(_market.modelId, _market.epoch);
+        _same("collected", amount, _fees[module]);
+        _free[_treasury] += amount;
+        _locked[module] -= amount;
+        _fees[module] = 0;
     }
 
     /// @notice Root over a list, from the call's data, where the library reads it.

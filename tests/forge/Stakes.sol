@@ -185,10 +185,10 @@ abstract contract Stakes is Books {
         return (amount * (pool.shares + VIRTUAL)) / (pool.amount + 1);
     }
 
-    /// @dev At least one share, and all shares in 128 bits: after some sixty slashes by half a pool takes nothing more.
+    /// @dev At least one share, and few enough for the products of this model: some hundred slashes by half lie between.
     function _fits(Pool storage pool, uint256 amount) private view returns (bool) {
         uint256 shares = _sharesFor(pool, amount);
-        return shares > 0 && pool.shares + shares <= type(uint128).max;
+        return shares > 0 && pool.shares + shares <= 1 << 150;
     }
 
     function _join(Pool storage pool, uint256 amount) private returns (uint256 shares) {

@@ -87,6 +87,13 @@ class Asked:
     job: dict[str, Any]
     receipt: Any
     input: bytes = INPUT
+    waiting: dict[str, Any] = field(default_factory=lambda: waiting(0, bytes(32)))
+    """Since when it waits for its resolution, and the hash of its claim."""
+
+
+def waiting(since: int, claim_hash: bytes) -> dict[str, Any]:
+    """What a job that waits for its resolution is committed to beside its answer."""
+    return {"since": since, "claimHash": claim_hash}
 
 
 @dataclass
@@ -105,6 +112,8 @@ class System:
     recurring: Any
     licences: Any
     lanes: Any
+    reputation: Any
+    pricing: Any
     deployer: Any
     treasury: Any
     model_owner: Any
@@ -224,9 +233,15 @@ class System:
     ) -> Any:
         """Answer with the operator's signature; returns the receipt."""
         proofs = [self.sign(asked, provider.operator, output, units)] if proofs is None else proofs
-        return self.router.answer(
+        receipt = self.router.answer(
             asked.id, asked.job, units, output, proofs, sender=provider.operator
         )
+        asked.waiting = waiting(receipt.timestamp, keccak(proofs[-1]))
+        return receipt
+
+    def settle(self, asked: Asked, sender: Any, output: bytes = OUTPUT, units: int = 1) -> Any:
+        """Settle a job that waits for its resolution; returns the receipt."""
+        return self.router.settle(asked.id, asked.job, units, asked.waiting, output, sender=sender)
 
     def take(self, asked: Asked, provider: Provider, value: int = 0) -> Asked:
         """Take a job over; returns it as it is now."""
@@ -306,6 +321,8 @@ def deploy_system(accounts: Any, project: Any, ring_bits: int = 14) -> System:
         recurring=contracts["Recurring"],
         licences=contracts["Licences"],
         lanes=contracts["Lanes"],
+        reputation=contracts["Reputation"],
+        pricing=contracts["Pricing"],
         deployer=deployer,
         treasury=treasury,
         model_owner=model_owner,

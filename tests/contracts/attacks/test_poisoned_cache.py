@@ -73,7 +73,7 @@ def test_poisoned_cache__with_an_answer_that_was_refunded__reverts(
     asked = system.request(market=market)
     system.answer(asked, poisoned, output=LIE, proofs=[b"", b"claim"])
     resolution.decide(system.router, asked.id, 2, sender=requester)
-    system.router.settle(asked.id, asked.job, 1, LIE, sender=requester)
+    system.settle(asked, requester, output=LIE)
 
     with ape.reverts(system.cache.CacheNotSettled):
         system.cache.store(asked.id, asked.job, 1, 1, LIE, sender=poisoned.owner)
