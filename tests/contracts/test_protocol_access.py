@@ -85,6 +85,7 @@ def test_pause__stops_nothing_that_is_under_way(system, provider, pause, strange
     for job in (waiting, declined):
         system.router.refund(job.id, job.job, sender=stranger)
     system.router.claim(provider.offer, system.market, sender=stranger)
+    system.router.collectFees(system.model_id, 1, sender=stranger)
     system.vault.withdraw(NATIVE, ETHER, system.requester, sender=system.requester)
     shares = system.staking.sharesOf(provider.number, accounts[7])
     system.staking.startUndelegating(provider.number, shares, sender=accounts[7])

@@ -1,0 +1,74 @@
+"""A malleable signature: the same signature in another form
+
+The attacker hopes that a changed signature counts as a new one, so that a request is paid twice.
+"""
+
+import ape
+import pytest
+from eth_account import Account
+from eth_utils import keccak
+from system import ASK, ETHER, MODEL_PRICE, NATIVE, OUTPUT
+
+pytestmark = pytest.mark.usefixtures("books")
+
+PRICE = ASK + MODEL_PRICE
+ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+
+
+@pytest.fixture
+def signed(system, provider, requester, chain):
+    """A signed request and its answer."""
+    system.vault.allowModule(system.signed, True, sender=requester)
+    system.vault.delay(NATIVE, ETHER, sender=requester)
+    answer = {
+        "requester": requester.address,
+        "units": 1,
+        "charged": 1,
+        "deadline": chain.pending_timestamp + 600,
+        "price": PRICE,
+        "nonce": 7,
+        "inputHash": keccak(b"input"),
+        "output": OUTPUT,
+        "signature": b"",
+    }
+    digest = system.signed.requestDigest(provider.offer, answer)
+    signature = Account.unsafe_sign_hash(digest, requester.private_key).signature
+    return answer | {"signature": bytes(signature)}
+
+
+def flipped(signature):
+    """The other signature of the same key over the same digest: s' = n - s, v the other one."""
+    s = ORDER - int.from_bytes(signature[32:64])
+    return signature[:32] + s.to_bytes(32) + bytes([signature[64] ^ 7])
+
+
+def settle(system, provider, *answers):
+    return system.signed.settle(
+        system.market, provider.offer, list(answers), sender=provider.operator
+    )
+
+
+def test_flipped_signature__is_refused(system, provider, requester, signed):
+    with ape.reverts(system.signed.SignedSignatureInvalid):
+        settle(system, provider, signed | {"signature": flipped(signed["signature"])})
+
+    settle(system, provider, signed)
+    assert system.vault.delayed(requester, NATIVE) == ETHER - PRICE
+
+
+def test_settled_request__in_another_form__is_not_paid_again(system, provider, requester, signed):
+    settle(system, provider, signed)
+
+    with ape.reverts(system.signed.SignedNonceUsed):
+        settle(system, provider, signed | {"signature": flipped(signed["signature"])})
+
+    assert system.vault.delayed(requester, NATIVE) == ETHER - PRICE
+
+
+def test_flipped_answer_proof__is_refused(system, provider):
+    asked = system.request()
+
+    with ape.reverts(system.router.RouterProofInvalid):
+        system.answer(asked, provider, proofs=[flipped(system.sign(asked, provider.operator))])
+
+    assert system.state(asked.id) == "Assigned"

@@ -1,0 +1,92 @@
+"""Price manipulation: filling a class of models with own requests, or keeping its work uncounted
+
+A provider or owner hopes to earn from a higher surcharge; a requester hopes to keep it low.
+"""
+
+from types import SimpleNamespace
+
+import ape
+import pytest
+from system import ASK, ETHER, MODEL_PRICE, NATIVE, OUTPUT, plain
+
+pytestmark = pytest.mark.usefixtures("books")
+
+PRICE = ASK + MODEL_PRICE
+FLOOR, DEPOSIT, PERIOD = 10**12, 10**13, 3_600
+HELD = ("requester", "classId", "units", "surcharge", "openUntil")
+
+
+@pytest.fixture
+def pricing(system, provider, accounts, requester):
+    """A class with a target of one unit an hour; requester and provider's owner have opted in."""
+    rules = {"token": NATIVE, "floor": FLOOR, "cap": 1_000 * FLOOR, "deposit": DEPOSIT}
+    system.pricing.openClass(rules | {"target": 1, "period": PERIOD}, sender=system.model_owner)
+    system.pricing.setClass(system.model_id, 1, sender=system.model_owner)
+    owner = provider.owner
+    system.vault.deposit(owner, NATIVE, ETHER, value=ETHER, sender=owner)
+    system.vault.allowModule(system.router, True, sender=owner)
+    for account in (owner, requester):
+        system.vault.allowModule(system.pricing, True, sender=account)
+    return system.pricing
+
+
+def ask(system, sender):
+    receipt = system.pricing.request(system.asking(), ETHER, sender=sender)
+    (asked,) = receipt.events.filter(system.router.InferenceRequested)
+    (held,) = receipt.events.filter(system.pricing.SurchargeHeld)
+    fields = dict(zip(HELD, held.held, strict=True)) | {"requester": sender.address}
+    return SimpleNamespace(id=asked.jobId, job=plain(asked.job), held=fields)
+
+
+def count(system, asked, sender):
+    return system.pricing.count(asked.id, asked.held, asked.job, 1, OUTPUT, sender=sender)
+
+
+def test_stuffing__raises_the_price_and_earns_nobody_anything(
+    system, provider, pricing, requester, chain
+):
+    for _ in range(4):  # a provider fills four hours with its own requests
+        for _ in range(2):
+            own = ask(system, provider.owner)
+            system.answer(own, provider)
+            count(system, own, provider.owner)
+        chain.pending_timestamp += PERIOD
+        chain.mine()
+    assert pricing.priceOf(1).price > FLOOR * 3 // 2
+    parties = (provider.owner, provider.payout, system.model_owner, system.treasury)
+    before = [system.free(party) for party in parties]
+    insurance = system.free(system.vault)
+
+    victim = ask(system, requester)
+    system.answer(victim, provider)
+    count(system, victim, requester)
+
+    assert [system.free(party) for party in parties] == before
+    assert system.free(system.vault) == insurance + victim.held["surcharge"]
+
+
+def test_stuffing__moves_the_price_by_an_eighth_a_period(system, provider, pricing, chain):
+    for _ in range(9):
+        own = ask(system, provider.owner)
+        system.answer(own, provider)
+        count(system, own, provider.owner)
+    chain.pending_timestamp += PERIOD
+    chain.mine()
+
+    assert pricing.priceOf(1).price == FLOOR + FLOOR // 8
+
+
+def test_starving__costs_the_deposit(system, provider, pricing, requester, stranger, chain):
+    """A requester that leaves its work uncounted pays whoever counts it."""
+    asked = ask(system, requester)
+    system.answer(asked, provider)
+    with ape.reverts(pricing.PricingNotOver):
+        pricing.giveBack(asked.id, asked.held, sender=requester)
+    chain.pending_timestamp = asked.held["openUntil"] + 1
+    before = system.free(requester)
+
+    count(system, asked, stranger)
+
+    assert system.free(stranger) == DEPOSIT
+    assert system.free(requester) == before
+    assert pricing.priceOf(1).units == 1

@@ -1,0 +1,73 @@
+"""A withheld answer: a provider takes jobs and stays silent, or races the refund at the deadline
+
+It hopes to lock up requesters' money, to be paid late, or to keep its standing.
+"""
+
+import ape
+import pytest
+from system import ASK, MODEL_PRICE, NATIVE
+
+pytestmark = pytest.mark.usefixtures("books")
+
+PRICE = ASK + MODEL_PRICE
+
+
+def test_silence__costs_the_provider_and_not_the_requester(
+    system, provider, requester, stranger, chain
+):
+    before, standing = system.free(requester), system.router.offer(provider.offer).reputation
+    asked = system.request()
+    chain.pending_timestamp = asked.job["deadline"] + 1
+
+    system.router.refund(asked.id, asked.job, sender=stranger)
+
+    assert system.free(requester) == before
+    assert system.router.offer(provider.offer).reputation < standing
+    assert system.router.offer(provider.offer).earned == 0
+
+
+def test_silence__of_one_who_took_the_job_over__pays_the_requester(
+    system, provider, requester, accounts, stranger, chain
+):
+    """Taking jobs from others only to sit on them costs a tenth of their price each."""
+    griefer = system.provider(accounts[7], accounts[8], accounts[7])
+    system.open_offer(griefer)
+    before = system.free(requester)
+    asked = system.request(offerId=provider.offer)
+    chain.pending_timestamp = asked.job["exclusiveUntil"] + 1
+    taken = system.take(asked, griefer, value=PRICE // 10)
+    chain.pending_timestamp = taken.job["deadline"] + 1
+
+    system.router.refund(taken.id, taken.job, sender=stranger)
+
+    assert system.free(requester) == before + PRICE // 10
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_race__at_the_deadline__one_side_wins_and_the_other_reverts(
+    system, provider, stranger, chain, late
+):
+    """There is no second at which both an answer and a refund are possible."""
+    asked = system.request()
+    router, deadline = system.router, asked.job["deadline"]
+
+    def answer():
+        system.answer(asked, provider)
+
+    def refund():
+        router.refund(asked.id, asked.job, sender=stranger)
+
+    loser, winner = (answer, refund) if late else (refund, answer)
+    error = router.RouterTooLate if late else router.RouterTooEarly
+    snapshot = chain.snapshot()
+    chain.pending_timestamp = deadline + late
+    with ape.reverts(error, **{"time": deadline + late}):
+        loser()
+    chain.restore(snapshot)
+
+    chain.pending_timestamp = deadline + late
+    winner()
+
+    assert system.state(asked.id) == ("Refunded" if late else "Settled")
+    earned = system.router.offer(provider.offer).earned
+    assert system.vault.locked(router, NATIVE) == earned == (0 if late else PRICE)
