@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-pin test test-all check format bench soak mutate fuzz setup clean
+.PHONY: help demo demo-pin test test-all check format bench soak mutate fuzz prove setup clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -58,10 +58,13 @@ mutate: $(READY) ## SEED=1 N=200: random changes of the contracts that move mone
 fuzz: $(READY) ## SEED=n: 10,000 arguments for each property, 1,000 x 100 and 100,000 random steps of the economy
 	@nice $(BIN)/python tools/fuzz.py $(if $(SEED),--seed $(SEED))
 
+prove: $(READY) ## Halmos proves the ledger, the split of earnings and the packed words, for all arguments within stated bounds
+	@nice $(BIN)/python tools/prove.py
+
 setup: $(READY) ## only the set-up, for those who then run ape, pytest or lattice by hand
 
 clean: ## remove what the set-up, the compiler and the tests made; keeps .lattice (your keys and jobs)
-	rm -rf $(VENV) node_modules .solcx .setup .build contracts/.cache build dist *.egg-info
+	rm -rf $(VENV) .venv-prove node_modules .solcx .setup .build contracts/.cache build dist *.egg-info
 	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -173,7 +173,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712, Multicall {
         bytes32 outcome = JobHash.hashOutcome(hash, units, outputHash);
         if (job.bond > 0) VAULT.release(msg.sender, job.token, job.bond);
         if (job.resolution == address(0)) {
-            _settle(jobId, place, job, units, output, outcome, true);
+            _settle(jobId, place, job, units, output, outcome);
         } else {
             _wait(job, proofs[proofs.length - 1], output, statement, place, outcome);
         }
@@ -189,9 +189,6 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712, Multicall {
         bytes32 outcome
     ) private {
         uint256 jobId = statement.jobId;
-        Offer memory o = _load(job.offerId);
-        o.load -= 1;
-        _save(job.offerId, o);
         Waiting memory waiting = Waiting(uint40(block.timestamp), keccak256(claimed));
         _store(place, jobId, JobHash.hashWaiting(outcome, waiting), JobState.Answered);
         emit InferenceAnswered(jobId, job.provider, statement.units, waiting, output);
@@ -252,7 +249,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712, Multicall {
         (, uint256 place) = _requireJob(jobId, job, JobState.Assigned);
         _requireOperator(job.provider);
         require(block.timestamp <= job.exclusiveUntil, RouterTooLate(block.timestamp, job.exclusiveUntil));
-        _update(job.offerId, true, false, 0);
+        _update(job.offerId, false, 0);
         Job memory next = job;
         next.provider = 0;
         next.bond = 0;
@@ -280,7 +277,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712, Multicall {
                 block.timestamp > job.exclusiveUntil,
                 RouterTooEarly(block.timestamp, uint256(job.exclusiveUntil) + 1)
             );
-            _update(job.offerId, true, false, 0);
+            _update(job.offerId, false, 0);
         }
         o.load += 1;
         _save(offerId, o);
@@ -303,7 +300,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712, Multicall {
         (JobState before, bytes32 hash, uint256 place) = _requireWaiting(jobId, job);
         require(block.timestamp > job.deadline, RouterTooEarly(block.timestamp, uint256(job.deadline) + 1));
         if (before == JobState.Assigned) {
-            _update(job.offerId, true, false, 0);
+            _update(job.offerId, false, 0);
         }
         _refund(jobId, place, job, hash, uint256(job.price) + job.bond);
     }
@@ -323,9 +320,9 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712, Multicall {
             revert RouterNotFinal(jobId, IResolution(job.resolution).finalAt(jobId, waiting));
         }
         if (decided == IResolution.Outcome.Upheld) {
-            _settle(jobId, place, job, units, output, outcome, false);
+            _settle(jobId, place, job, units, output, outcome);
         } else {
-            _update(job.offerId, false, false, 0);
+            _update(job.offerId, false, 0);
             _refund(jobId, place, job, outcome, job.price);
         }
     }
@@ -348,12 +345,11 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712, Multicall {
         Job calldata job,
         uint32 units,
         bytes calldata output,
-        bytes32 outcome,
-        bool unload
+        bytes32 outcome
     ) private {
         uint256 paid = (uint256(job.price) / job.units) * units; // price is a multiple of units
         _store(place, jobId, outcome, JobState.Settled);
-        _update(job.offerId, unload, true, paid);
+        _update(job.offerId, true, paid);
         if (paid < job.price) VAULT.release(job.requester, job.token, job.price - paid);
 
         bool delivered = true;

@@ -234,13 +234,12 @@ abstract contract OfferBook is IOfferBook, Revenue {
 
     /* WHAT JOBS DO TO OFFERS */
 
-    /// @dev A job changed the offer, see {OfferCellLib.changed}: `unload` when its provider no longer works on it,
-    /// `amount` more is earned. Only for jobs of the offer, so its load is at least one when it unloads.
-    function _update(uint32 offerId, bool unload, bool answered, uint256 amount) internal {
+    /// @dev A job of the offer ended or went elsewhere, see {OfferCellLib.changed}: well or not, with `amount` more earned.
+    function _update(uint32 offerId, bool well, uint256 amount) internal {
         OfferCell cell = _offers[offerId];
         uint256 earned = uint88(OfferCell.unwrap(cell)) + amount;
         require(earned <= type(uint88).max, OfferEarningsFull(earned, type(uint88).max));
-        _offers[offerId] = cell.changed(unload, answered, amount);
+        _offers[offerId] = cell.changed(well, amount);
     }
 
     /* INTERNALS */

@@ -180,8 +180,8 @@ interface IInferenceRouter is IOfferBook {
 
     /// @notice None of the drawn offers (or the named one) fits the request: full, closed, or limits too small.
     /// @param offerId Offer that was considered last.
-    /// @param load Its open jobs.
-    /// @param capacity Its most open jobs; 0 when closed.
+    /// @param load Its jobs under way.
+    /// @param capacity Its most jobs under way; 0 when closed.
     /// @param maxInputBytes Its largest input, in bytes.
     /// @param minWindow Its shortest time to answer, in seconds.
     error RouterNoOfferFits(uint32 offerId, uint256 load, uint256 capacity, uint256 maxInputBytes, uint256 minWindow);

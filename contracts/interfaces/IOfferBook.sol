@@ -31,7 +31,7 @@ interface IOfferBook is IRevenue {
 
     /// @notice What a provider promises when it opens an offer. Never changes: other terms are another offer.
     /// @param ask What the provider asks per unit, in the smallest unit of the token; the model's price comes on top.
-    /// @param capacity Most jobs that may be open at once, at least 1.
+    /// @param capacity Most jobs that may be under way at once, those that wait for a resolution among them; at least 1.
     /// @param inputUnits Largest input, in units of 128 bytes, at least 1.
     /// @param minWindow Shortest time the provider needs to answer, in seconds; also its exclusive time.
     /// @param backend Name of the backend for people: "onnx", "coreml". Only in the event.
@@ -47,8 +47,8 @@ interface IOfferBook is IRevenue {
     /// @param earned Earned by final jobs and not yet claimed, before it is split, in the smallest unit of the token.
     /// @param price What a requester pays per unit: the ask and the model's price, in the smallest unit of the token.
     /// @param provider Provider number.
-    /// @param load Open jobs.
-    /// @param capacity Most open jobs; 0 when the offer is closed.
+    /// @param load Its jobs under way: assigned to it, or answered and waiting for their resolution.
+    /// @param capacity Most jobs under way; 0 when the offer is closed.
     /// @param reputation 0 to 255: rises by 1/16 of what is missing with each answer, falls by a quarter with each
     /// miss.
     /// @param inputUnits Largest input, in units of 128 bytes.

@@ -45,17 +45,17 @@ library OfferCellLib {
         return OfferCell.wrap(OfferCell.unwrap(cell) & ~uint256(type(uint88).max));
     }
 
-    /// @notice The cell after one of its jobs was answered or not: one job less when `unload`, `amount` more earned,
-    /// and the reputation risen by 1/16 of what is missing to the best, or fallen by a quarter.
+    /// @notice The cell after one of its jobs ended or went elsewhere: one job less, `amount` more earned, and the
+    /// reputation risen by 1/16 of what is missing to the best when it ended well, or fallen by a quarter.
     /// @dev Works on the word, because taking all members apart and together again costs every answer 1,000 gas. No
     /// member can run over into the next: the caller has checked `load` and `earned`, and the reputation stays within
     /// its byte.
-    function changed(OfferCell cell, bool unload, bool answered, uint256 amount) internal pure returns (OfferCell) {
+    function changed(OfferCell cell, bool well, uint256 amount) internal pure returns (OfferCell) {
         uint256 word = OfferCell.unwrap(cell);
         uint256 reputation = uint8(word >> 224);
         unchecked {
-            if (unload) word -= 1 << 192;
-            if (answered) word += (((type(uint8).max - reputation) / 16) << 224) + amount;
+            word -= 1 << 192;
+            if (well) word += (((type(uint8).max - reputation) / 16) << 224) + amount;
             else word -= (reputation / 4) << 224;
         }
         return OfferCell.wrap(word);

@@ -44,7 +44,7 @@ def asked(system, provider):
 @pytest.fixture
 def resolution(accounts, project):
     """A resolution that decides what it is told to."""
-    return accounts[0].deploy(project.MockResolution)
+    return accounts[0].deploy(project.MockListener)
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def test_answer__with_a_resolution__hands_it_the_statement(system, provider, ans
     told = keccak(encode(types, [statement, b"root"]))
     assert system.state(answered.id) == "Answered"
     assert [event.told for event in resolution.MockAnswered] == [told]
-    assert system.router.offer(provider.offer).load == 0
+    assert system.router.offer(provider.offer).load == 1
 
 
 def test_settle__when_upheld__pays_the_offer(system, provider, answered, resolution, stranger):
@@ -215,4 +215,5 @@ def test_settle__when_upheld__pays_the_offer(system, provider, answered, resolut
         system.router.InferenceSettled(answered.id, provider.number, 1, PRICE, True, OUTPUT)
     ]
     assert system.state(answered.id) == "Settled"
-    assert system.router.offer(provider.offer).earned == PRICE
+    offer = system.router.offer(provider.offer)
+    assert (offer.load, offer.earned) == (0, PRICE)

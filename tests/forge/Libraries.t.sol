@@ -118,18 +118,13 @@ contract LibrariesTest {
         require(keccak256(abi.encode(OfferCellLib.pack(o).unpack())) == keccak256(abi.encode(o)), "not what went in");
     }
 
-    function testFuzz_offerCell_changesWhatAJobChanges(
-        uint256 word,
-        bool unload,
-        bool answered,
-        uint88 amount
-    ) public pure {
-        word = (word | (1 << 192)) & ~uint256(1 << 87); // a job to unload, and room for what is earned
+    function testFuzz_offerCell_changesWhatAJobChanges(uint256 word, bool answered, uint88 amount) public pure {
+        word = (word | (1 << 192)) & ~uint256(1 << 87); // a job under way, and room for what is earned
         amount %= 2 ** 87;
         IOfferBook.Offer memory o = OfferCell.wrap(word).unpack();
         if (!answered) amount = 0; // only an answer earns
-        IOfferBook.Offer memory found = OfferCell.wrap(word).changed(unload, answered, amount).unpack();
-        if (unload) o.load -= 1;
+        IOfferBook.Offer memory found = OfferCell.wrap(word).changed(answered, amount).unpack();
+        o.load -= 1;
         if (answered) o.reputation += (255 - o.reputation) / 16;
         else o.reputation -= o.reputation / 4;
         o.earned += amount;
