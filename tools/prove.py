@@ -44,7 +44,7 @@ def checks(source: str) -> list[str]:
 
 
 def complaint(output: str, expected: list[str]) -> str | None:
-    """What is wrong with Halmos' `output`: None when it says of every expected check, and of no other, that it passed."""
+    """What is wrong with Halmos' `output`: None when it says that every expected check passed, and no other failed."""
     passed = re.findall(r"\[PASS\]\S* (check_\w+)\(", output)
     others = re.findall(r"\[(?:FAIL|TIMEOUT|ERROR)\]\S* (check_\w+)\(", output)
     if others:
