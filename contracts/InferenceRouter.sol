@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {Multicall} from "@openzeppelin/contracts/utils/Multicall.sol";
 import {IInferenceConsumer} from "./interfaces/IInferenceConsumer.sol";
 import {IInferenceRouter} from "./interfaces/IInferenceRouter.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
@@ -20,7 +21,7 @@ import {OfferBook} from "./OfferBook.sol";
 /// @dev Holds no money (that is the Vault), no model knowledge (the ModelRegistry) and no proof rules (the verifiers).
 /// Every action reads: check the job against its commitment, check the caller and the clock, change state, move money,
 /// emit, call out.
-contract InferenceRouter is IInferenceRouter, OfferBook, EIP712 {
+contract InferenceRouter is IInferenceRouter, OfferBook, EIP712, Multicall {
     /* CONSTANTS */
 
     /// @notice Longest time between a request and its deadline, in seconds.

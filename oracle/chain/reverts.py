@@ -180,6 +180,8 @@ MEANINGS: dict[str, Meaning] = {
     # OpenZeppelin and Solidity.
     "ReentrancyGuardReentrantCall": Meaning("skip", "a contract called back into the Vault; it is not to be trusted"),
     "SafeERC20FailedOperation": Meaning("skip", "the token refused the transfer; check balance and approval"),
+    "FailedCall": Meaning("skip", "one of several calls in a transaction failed and did not say why"),
+    "AddressEmptyCode": Meaning("stop", "a contract is built wrongly; report this"),
     "InvalidShortString": Meaning("stop", "a contract is built wrongly; report this"),
     "StringTooLong": Meaning("stop", "a contract is built wrongly; report this"),
     "Error": Meaning("skip", "a contract refused with a message"),
