@@ -5,6 +5,8 @@ submitter sends, and keeps at it until the transaction is deep in the chain. A p
 `answer:31337:0xrouter:7` makes a second transaction for the same thing impossible however often somebody asks.
 """
 
+import contextlib
+import logging
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,21 +16,41 @@ from oracle.chain.contracts import Contracts
 from oracle.chain.fees import Fees, suggest
 from oracle.chain.listener import Head
 from oracle.chain.store import Store
-from oracle.errors import OutboxFull
+from oracle.errors import KeyUnavailable, OutboxFull, SignerUnavailable
+from oracle.logs import line
 
 TRANSFER_GAS = 21_000
 MOST_GAS = 16_777_216
 """Most gas of one transaction (EIP-7825)."""
 
+_log = logging.getLogger(__name__)
+
 RowState = Literal["signed", "sent", "mined", "final", "reverted", "cancelled", "freed"]
 
 
 class TransactionSigner(Protocol):
-    """What the outbox needs of a key; `oracle.keys.KeySigner` is one."""
+    """What the outbox needs of a key; `oracle.keys.KeySigner` and `oracle.remote_signer.RemoteSigner` are two.
+
+    Attributes:
+        is_remote: Whether the key is with another program, which may have signed what we never heard of.
+        trouble: Why it failed the last time; empty when it did not.
+    """
+
+    is_remote: bool
+    trouble: str
 
     @property
     def address(self) -> str:
         """Address of the key, with checksum."""
+        ...
+
+    @property
+    def resting(self) -> bool:
+        """Whether it failed a moment ago, so that it is not worth asking."""
+        ...
+
+    def check(self) -> None:
+        """See that it answers and has the key; raises SignerUnavailable or KeyUnavailable."""
         ...
 
     def sign_transaction(self, transaction: dict[str, Any]) -> tuple[str, bytes]:
@@ -55,7 +77,7 @@ class Row:
         deadline_s: Chain time after which it is pointless; 0 for never.
         cancel: True when its nonce is to be used up by nothing instead.
         block_number: Block that it was mined in.
-        attempts: Oldest first.
+        attempts: Oldest first; none while the signer is away.
     """
 
     id: int
@@ -125,13 +147,19 @@ class Outbox:
     def add(self, call: Call) -> bool:
         """Sign and store a transaction. Returns False when there is one for this purpose already.
 
+        A remote signer may fail after it has signed. So what it is asked for is durable first, and when it fails, the
+        same is asked for again, with the same nonce (`sign_waiting`).
+
         Raises:
             OutboxFull: too many wait already. Reverted: it would fail; nothing is stored.
             RpcError: the chain could not be asked; nothing is stored.
+            SignerUnavailable: the signer failed a moment ago; nothing is stored.
         """
         if self.has(call.purpose):
             return False
         self.require_room()
+        if self._signer.resting:
+            raise SignerUnavailable(self._signer.trouble)
         data = self._contracts.encode(call.contract, call.function, *call.arguments)
         target = self._contracts.address(call.contract)
         gas = self._contracts.simulate(self.sender, target, data)
@@ -145,12 +173,44 @@ class Outbox:
             job_id=call.job_id,
             deadline_s=call.deadline_s,
         )
+        self._sign_new(row_id, fees)
+        return True
+
+    def _sign_new(self, row_id: int, fees: Fees) -> None:
+        if self._signer.is_remote:
+            self._store.commit()
         try:
             self.sign(row_id, fees)
-        except BaseException:  # a row always has at least one attempt
+        except SignerUnavailable as error:
+            _log.warning(line("not signed", reason=error))
+        except BaseException:
             self._store.write("DELETE FROM outbox WHERE id = ?", (row_id,))
             raise
-        return True
+
+    def check_signer(self) -> None:
+        """See that the key can be used; raises SignerUnavailable or KeyUnavailable."""
+        self._signer.check()
+
+    @property
+    def signer_trouble(self) -> str:
+        """Why nothing can be signed; empty when it can."""
+        return self._signer.trouble
+
+    @property
+    def signer_rests(self) -> bool:
+        """Whether the signer failed a moment ago: nothing can be added now."""
+        return self._signer.resting
+
+    def sign_waiting(self) -> None:
+        """Sign what a remote signer failed to sign, or see whether it is back."""
+        if not self._signer.is_remote or self._signer.resting:
+            return
+        with contextlib.suppress(SignerUnavailable, KeyUnavailable):
+            for row in self.rows("signed", "sent"):
+                if not row.attempts:
+                    self.sign(row.id, self.fees())
+            if self._signer.trouble:
+                self._signer.check()
 
     @property
     def is_full(self) -> bool:
@@ -185,7 +245,7 @@ class Outbox:
         """Use up a nonce that nothing else uses, so that those above it can be mined."""
         purpose = f"fill:{self.sender}:{nonce}"
         row_id = self._insert(nonce, purpose, self.sender, b"", TRANSFER_GAS, cancel=True)
-        self.sign(row_id, self.fees())
+        self._sign_new(row_id, self.fees())
 
     def has(self, purpose: str) -> bool:
         """Whether a transaction for this purpose is under way or was successful."""
@@ -232,7 +292,11 @@ class Outbox:
         return max(self.lowest_nonce, -1 if highest is None else highest + 1, 0)
 
     def sign(self, row_id: int, fees: Fees) -> None:
-        """Sign a row once more, with these fees, and store the bytes. A cancelled row becomes a transfer of nothing."""
+        """Sign a row once more, with these fees, and store the bytes. A cancelled row becomes a transfer of nothing.
+
+        Raises:
+            SignerUnavailable: a remote signer does not sign it now.
+        """
         row = self._store.read("SELECT * FROM outbox WHERE id = ?", (row_id,))[0]
         cancel = bool(row["cancel"])
         tx_hash, raw = self._signer.sign_transaction(

@@ -16,7 +16,7 @@ from oracle.chain.fees import raised
 from oracle.chain.listener import Head
 from oracle.chain.outbox import Outbox, Row, RowState
 from oracle.chain.store import Store
-from oracle.errors import Reverted, RpcRefused
+from oracle.errors import Reverted, RpcRefused, SignerUnavailable
 from oracle.faults import crash_point
 from oracle.logs import line
 
@@ -207,8 +207,11 @@ class Submitter:
         if row.deadline_s and head.time_s > row.deadline_s and not row.cancel:
             self._store.write("UPDATE outbox SET cancel = 1 WHERE id = ?", (row.id,))
             _log.warning(line("too late", purpose=row.purpose, nonce=row.nonce))
-            self._raise_fees(row)
+            if row.attempts:
+                self._raise_fees(row)
             return
+        if not row.attempts:
+            return  # the signer is away: `Outbox.sign_waiting` asks it again
         last = row.attempts[-1]
         if row.cancel and not last.cancel:
             self._raise_fees(row)
@@ -232,7 +235,11 @@ class Submitter:
                 )
             )
             return
-        self._outbox.sign(row.id, fees)
+        try:
+            self._outbox.sign(row.id, fees)
+        except SignerUnavailable as error:  # the next look tries again
+            _log.warning(line("not replaced", purpose=row.purpose, nonce=row.nonce, reason=error))
+            return
         _log.info(
             line(
                 "replaced",

@@ -29,7 +29,7 @@ from oracle.cli.common import (
     show,
     show_rows,
 )
-from oracle.errors import RpcError
+from oracle.errors import RpcError, SignerUnavailable
 from oracle.services.pinning import PinningManager
 
 DAY_S = 86_400
@@ -239,10 +239,10 @@ def run(home: Path, gateways: tuple[str, ...], take: bool, max_bytes: int, every
                 except Exception as error:  # one bad deal must not end the others
                     refused.add(offer.deal_id)
                     say(f"deal {offer.deal_id} is left alone: {error}")
-        except RpcError as error:
+        except (RpcError, SignerUnavailable) as error:
             if error.action != "retry":
                 raise
-            say(f"waiting for the chain: {error}")
+            say(f"waiting: {error}")
         time.sleep(every_s)
 
 

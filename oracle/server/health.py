@@ -25,6 +25,8 @@ class Pulse:
     """Why the last round failed; empty when it did not."""
     halted_until: int = 0
     funds_low: bool = False
+    no_signer: str = ""
+    """Why nothing can be signed; empty when it can."""
     no_models: str = ""
     """Why no model can run; empty when one can."""
     endpoints: int = 0
@@ -60,6 +62,7 @@ class Pulse:
                 self.halted_until > self.head_number
             ),
             "the operator has too little money for gas": self.funds_low,
+            f"nothing can be signed: {self.no_signer}": bool(self.no_signer),
             f"no model can run: {self.no_models}": bool(self.no_models),
         }
         return [*self.dead(), *(reason for reason, holds in reasons.items() if holds)]

@@ -16,7 +16,7 @@ from oracle.chain.listener import Head
 from oracle.chain.offers import find_offers
 from oracle.chain.outbox import Call, Outbox
 from oracle.chain.store import Store, StoredJob
-from oracle.errors import OutboxFull, Reverted, RpcError
+from oracle.errors import OutboxFull, Reverted, RpcError, SignerUnavailable
 from oracle.logs import line
 from oracle.services.serve import purpose
 
@@ -82,7 +82,7 @@ class Keeper:
             queued += sum(self._settle(job) for job in self._answered())
             if self._duties.claim and self._provider:
                 queued += sum(self._claim(offer_id) for offer_id in self._offers())
-        except (RpcError, OutboxFull) as error:
+        except (RpcError, OutboxFull, SignerUnavailable) as error:
             _log.info(line("keeper waits", reason=error))
         return queued
 

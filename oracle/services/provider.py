@@ -19,7 +19,7 @@ from oracle.chain.outbox import Outbox
 from oracle.chain.store import Store
 from oracle.chain.submitter import Submitter
 from oracle.config import Settings
-from oracle.errors import KeyUnavailable, RpcError, RpcRateLimited, StoreBusy
+from oracle.errors import KeyUnavailable, RpcError, RpcRateLimited, SignerUnavailable, StoreBusy
 from oracle.faults import crash_point
 from oracle.logs import line
 from oracle.policy import Policy, Terms
@@ -37,6 +37,12 @@ GROUP_MS = 10.0
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 15.0
 """How long to wait after a failure of the chain or the disk, doubled from the first to the longest, in seconds."""
+
+_FAILURES = {
+    RpcError: "chain unreachable",
+    StoreBusy: "database busy",
+    SignerUnavailable: "signer unavailable",
+}
 
 _log = logging.getLogger(__name__)
 
@@ -124,11 +130,12 @@ class Provider:
         return self._listener.current()
 
     def check_key(self) -> None:
-        """See that our key is the operator of the provider.
+        """See that our key can be used and is the operator of the provider.
 
         Raises:
-            KeyUnavailable: it is not.
+            KeyUnavailable: it cannot, or is not. SignerUnavailable: the remote signer does not answer.
         """
+        self._outbox.check_signer()
         number = self._settings.provider.number
         operator = self._contracts.read("ProviderStaking", "operatorOf", number)
         if operator != self._outbox.sender:
@@ -231,8 +238,11 @@ class Provider:
 
     def _answer(self, head: Head) -> bool:
         """Sign what is inferred. Returns whether more waits than was done."""
+        self._outbox.sign_waiting()
         ready = self._store.ready("inferred", JOBS_PER_TICK)
         for job_id in ready:
+            if self._outbox.signer_rests:
+                return False
             job = self._store.job(job_id)
             if job is not None:
                 advance(job, self._service)
@@ -283,7 +293,8 @@ class Provider:
 
         The chain is asked when that is due, and not each time that a model has finished.
 
-        When the chain or the disk fails, what was not committed is forgotten, and the wait grows with every failure.
+        When the chain, the disk or the signer fails, what was not committed is forgotten, and the wait grows with every
+        failure.
 
         Raises:
             WorkerError, OracleError: only those that say "stop".
@@ -297,13 +308,13 @@ class Provider:
             due_s = self._listened_at + self._poll_interval_s - time.monotonic()
             told = self._heads is not None and self._heads.news()
             more = self.tick(listen=told or due_s <= 0 or self.failures > 0)
-        except (RpcError, StoreBusy) as error:
+        except (RpcError, StoreBusy, SignerUnavailable) as error:
             self._store.rollback()
             if error.action != "retry":
                 raise
             self.failures += 1
             self.pulse.failure = " ".join(str(error).split())
-            kind = "chain unreachable" if isinstance(error, RpcError) else "database busy"
+            kind = next(word for kind, word in _FAILURES.items() if isinstance(error, kind))
             jitter = random.uniform(0.5, 1.0)  # noqa: S311  # keeps workers apart, nothing secret
             wait_s = min(FIRST_WAIT_S * 2.0 ** min(self.failures - 1, 10), LONGEST_WAIT_S) * jitter
             if isinstance(error, RpcRateLimited):
@@ -323,6 +334,7 @@ class Provider:
         pulse.saw(self.head().number)
         pulse.halted_until = self._listener.calm_from
         pulse.funds_low = self.purse.is_empty
+        pulse.no_signer = self._outbox.signer_trouble
         pulse.no_models = self._runner.trouble
         pulse.endpoints, pulse.endpoints_needed = len(rpc.endpoints), rpc.quorum
         pulse.endpoints_in_sync = rpc.in_sync

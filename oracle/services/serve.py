@@ -10,14 +10,14 @@ from typing import Protocol
 
 from offchain_worker.commitment import payload_hash
 from offchain_worker.errors import WorkerError
-from offchain_worker.job import Inference, Job, Result
+from offchain_worker.job import NO_ADDRESS, Inference, Job, Result
 from oracle.chain.events import to_terms
 from oracle.chain.outbox import Call, Outbox
 from oracle.chain.reverts import meaning_of
 from oracle.chain.store import Store, StoredJob
 from oracle.chain.submitter import Outcome
 from oracle.chain.tracker import same_work
-from oracle.errors import OracleError, OutboxFull, Reverted, RpcError
+from oracle.errors import OracleError, OutboxFull, Reverted, RpcError, SignerUnavailable
 from oracle.faults import crash_point
 from oracle.logs import line
 from oracle.policy import Policy
@@ -119,22 +119,29 @@ def answer(job: StoredJob, inference: Inference, service: Service) -> None:
         service.store.save_inference(job.job_id, None)
         return try_later(job, "stored output does not match its hash", service, counts=True)
     service.outbox.require_room()
-    result = service.prover.prove(job.job, inference)
-    verifiers = (job.job.verifier, job.job.second_verifier)
-    proofs = [
-        b"" if verifier.lower() == service.signature.lower() else proof
-        for verifier, proof in zip(verifiers, result.proofs, strict=False)  # the second may be none
-    ]
     call = Call(
         purpose=purpose("answer", job.job),
         contract="InferenceRouter",
         function="answer",
-        arguments=(job.job_id, to_terms(job.job), result.units, result.output, proofs),
+        arguments=(
+            *(job.job_id, to_terms(job.job), inference.units, inference.output),
+            proofs_of(job.job, inference, service),
+        ),
         job_id=job.job_id,
         deadline_s=job.job.deadline_s,
     )
     service.outbox.add(call)
     service.store.move(job.job_id, "queued")
+
+
+def proofs_of(job: Job, inference: Inference, service: Service) -> list[bytes]:
+    """Return the proofs that go with an answer; empty for the signature that our transaction is itself."""
+    asked = [v.lower() for v in (job.verifier, job.second_verifier) if v != NO_ADDRESS]
+    said = service.signature.lower()
+    if set(asked) == {said}:  # nothing to make, and a remote signer makes no other signatures
+        return [b""]
+    made = service.prover.prove(job, inference).proofs
+    return [b"" if verifier == said else proof for verifier, proof in zip(asked, made, strict=True)]
 
 
 def give_back(job: StoredJob, reason: str, service: Service, *, tries: int | None = None) -> None:
@@ -158,7 +165,7 @@ def give_back(job: StoredJob, reason: str, service: Service, *, tries: int | Non
         )
         _log.error(line("job", job=job.job_id, state="dead", reason=reason))
         return
-    except (RpcError, OutboxFull) as error:
+    except (RpcError, OutboxFull, SignerUnavailable) as error:
         return service.store.postpone(
             job.job_id, f"{reason}; cannot decline yet: {error}", job.tries, 0.5
         )
@@ -183,8 +190,8 @@ def refused_by_contract(job: StoredJob, error: Reverted, service: Service) -> No
 def failed(job: StoredJob, error: WorkerError | OracleError, service: Service) -> None:
     """Do what the error says: retry later, refuse the job, or stop."""
     match error.action:
-        case "retry" if isinstance(error, OutboxFull):
-            pass  # there will be room when the next block is mined
+        case "retry" if isinstance(error, OutboxFull | SignerUnavailable):
+            pass  # until the next block is mined, or the signer is back
         case "retry":
             try_later(job, str(error), service, counts=not isinstance(error, RpcError))
         case "refuse":
