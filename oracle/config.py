@@ -279,6 +279,11 @@ class LimitSettings:
     max_in_flight: int = _setting(
         _number(1, 256), "Most transactions that wait to be mined at once.", 16
     )
+    answers_together: int = _setting(
+        _number(1, 64),
+        "Most answers in one transaction, of those that are ready at the same time; 1 for one transaction each.",
+        32,
+    )
     max_fee_gwei: float = _setting(
         _number(0.000001, 1_000_000, float), "Most to offer per gas, in gwei.", 500.0
     )

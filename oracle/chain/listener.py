@@ -40,12 +40,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The latest block: `time_s` is Unix time and the only clock for deadlines, `base_fee_wei` is per gas."""
+    """The latest block: `time_s` is Unix time and the only clock for deadlines, `base_fee_wei` is per gas.
+
+    `gas_limit` is the most gas of all its transactions; 0 when the chain does not say.
+    """
 
     number: int
     hash: str
     time_s: int
     base_fee_wei: int
+    gas_limit: int = 0
 
     @classmethod
     def of(cls, block: Block) -> "Head":
@@ -55,6 +59,7 @@ class Head:
             block["hash"],
             int(block["timestamp"], 16),
             int(block.get("baseFeePerGas", "0x0"), 16),
+            int(block.get("gasLimit", "0x0"), 16),
         )
 
 

@@ -18,6 +18,7 @@ from oracle.chain.listener import Head, Listener
 from oracle.chain.outbox import Outbox
 from oracle.chain.store import Store
 from oracle.chain.submitter import Submitter
+from oracle.chain.together import most_gas
 from oracle.config import Settings
 from oracle.errors import KeyUnavailable, RpcError, RpcRateLimited, SignerUnavailable, StoreBusy
 from oracle.faults import crash_point
@@ -25,6 +26,7 @@ from oracle.logs import line
 from oracle.policy import Policy, Terms
 from oracle.server.health import Pulse
 from oracle.server.metrics import Metrics, Times
+from oracle.services.answering import answer_together, sorted_out
 from oracle.services.keeper import Duties, Keeper
 from oracle.services.purse import Purse
 from oracle.services.runner import Runner
@@ -114,7 +116,16 @@ class Provider:
         self.metrics = Metrics(
             store.path, listener, contracts.rpc, self.purse, self.pulse, self._times
         )
-        self._service = Service(store, policy, runner, prover, outbox, limits.max_tries, signature)
+        self._service = Service(
+            store,
+            policy,
+            runner,
+            prover,
+            outbox,
+            max_tries=limits.max_tries,
+            most_together=limits.answers_together,
+            signature=signature,
+        )
         keep = settings.keeper
         self._keeper = Keeper(
             store,
@@ -123,6 +134,7 @@ class Provider:
             Duties(keep.refund, keep.claim, keep.always, keep.every_s),
             settings.provider.number,
             frozenset(address.lower() for address in keep.requesters),
+            limits.answers_together,
         )
 
     def head(self) -> Head:
@@ -192,7 +204,7 @@ class Provider:
         self._collect()
         more = self._answer(head)
         if not self.is_stopping:
-            self._keeper.tick(head)
+            self._keeper.tick(head, self._most_gas(head))
         self._flush(head)
         return more
 
@@ -240,15 +252,20 @@ class Provider:
         """Sign what is inferred. Returns whether more waits than was done."""
         self._outbox.sign_waiting()
         ready = self._store.ready("inferred", JOBS_PER_TICK)
-        for job_id in ready:
+        jobs = [job for job_id in ready if (job := self._store.job(job_id)) is not None]
+        for group in sorted_out(jobs, self._service, head, self._most_gas(head)):
             if self._outbox.signer_rests:
                 return False
-            job = self._store.job(job_id)
-            if job is not None:
-                advance(job, self._service)
+            if len(group) > 1:
+                answer_together(group, self._service)
+            else:
+                advance(group[0], self._service)
             if self._store.open_for_ms > GROUP_MS:
                 self._flush(head)
         return len(ready) == JOBS_PER_TICK and not self._outbox.is_full
+
+    def _most_gas(self, head: Head) -> int:
+        return most_gas(self._outbox, head, self.purse.balance_wei)
 
     def _flush(self, head: Head) -> None:
         """Make everything durable, then send what is new."""

@@ -44,6 +44,7 @@ class Service:
         runner: Where models run.
         prover: Makes the proofs.
         max_tries: How often a job may fail before it is given up.
+        most_together: Most answers in one transaction.
         signature: Address of the verifier that asks for the operator's signature. Nothing is sent for it: the
             transaction is signed by the same key and says as much, for 7,000 gas less.
     """
@@ -54,6 +55,7 @@ class Service:
     prover: Prover
     outbox: Outbox
     max_tries: int = 5
+    most_together: int = 1
     signature: str = ""
 
 
@@ -115,11 +117,29 @@ def unforeseen(job: StoredJob, error: Exception, service: Service) -> None:
 
 def answer(job: StoredJob, inference: Inference, service: Service) -> None:
     """Prove and queue an inference; the submitter sends it."""
-    if payload_hash(inference.output) != inference.output_hash:
-        service.store.save_inference(job.job_id, None)
-        return try_later(job, "stored output does not match its hash", service, counts=True)
+    if not is_whole(job, inference, service):
+        return
     service.outbox.require_room()
-    call = Call(
+    service.outbox.add(answer_call(job, inference, service))
+    service.store.move(job.job_id, "queued")
+
+
+def is_whole(job: StoredJob, inference: Inference, service: Service) -> bool:
+    """Whether the stored output is what the model said; if not, the model has to say it again."""
+    if payload_hash(inference.output) == inference.output_hash:
+        return True
+    service.store.save_inference(job.job_id, None)
+    try_later(job, "stored output does not match its hash", service, counts=True)
+    return False
+
+
+def answer_call(job: StoredJob, inference: Inference, service: Service) -> Call:
+    """Return the call that answers a job, with its proofs.
+
+    Raises:
+        WorkerError: a proof cannot be made.
+    """
+    return Call(
         purpose=purpose("answer", job.job),
         contract="InferenceRouter",
         function="answer",
@@ -129,9 +149,8 @@ def answer(job: StoredJob, inference: Inference, service: Service) -> None:
         ),
         job_id=job.job_id,
         deadline_s=job.job.deadline_s,
+        callback_gas=job.job.callback_gas,
     )
-    service.outbox.add(call)
-    service.store.move(job.job_id, "queued")
 
 
 def proofs_of(job: Job, inference: Inference, service: Service) -> list[bytes]:
@@ -213,21 +232,27 @@ def try_later(job: StoredJob, reason: str, service: Service, *, counts: bool) ->
 
 
 def conclude(outcome: Outcome, service: Service) -> None:
-    """Bring a job up to date with what became of its transaction. What succeeded is the listener's to report."""
-    row = outcome.row
-    if outcome.kind == "final" or row.job_id is None:
+    """Bring jobs up to date with what became of their transaction. What succeeded is the listener's to report."""
+    if outcome.kind == "final":
         return
-    job = service.store.job(row.job_id)
-    if job is None:
-        return
-    if row.purpose.startswith("decline:"):
+    for part in outcome.row.parts:
+        job = None if part.job_id is None else service.store.job(part.job_id)
+        if job is not None:
+            _conclude(job, part.purpose, outcome, service)
+
+
+def _conclude(job: StoredJob, what: str, outcome: Outcome, service: Service) -> None:
+    row, shared = outcome.row, len(outcome.row.parts) > 1
+    if what.startswith("decline:"):
         if job.state == "declined" and job.status == "assigned":
             service.store.bury(job.job_id, job.tries, f"{job.reason}; the decline was not accepted")
     elif job.state in ("queued", "broadcast") and not row.cancel:
         service.store.move(job.job_id, "inferred", "its transaction was not accepted")
-        if outcome.kind == "reverted":
+        if outcome.kind == "reverted" and not shared:  # else one of the others may be to blame
             _after_revert(job, outcome.reverted, service)
-    elif job.state in ("queued", "broadcast") and not service.outbox.has(row.purpose):
+    elif job.state in ("queued", "broadcast") and not service.outbox.has(what):
+        if shared:
+            return service.store.move(job.job_id, "inferred", "its transaction was withdrawn")
         service.store.move(
             job.job_id, "lost", "too late: its transaction was withdrawn after the deadline"
         )
