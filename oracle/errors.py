@@ -27,6 +27,8 @@ from typing import Any, ClassVar
 
 from offchain_worker.errors import Action
 
+_WITH_THE_NODE = ("already known", "already imported", "known transaction", "alreadyknown")
+
 
 class OracleError(Exception):
     """Root of all errors of this package."""
@@ -104,6 +106,12 @@ class RpcRefused(RpcError):
         self.method = method
         self.code = code
         self.text = text
+
+    @property
+    def has_it_already(self) -> bool:
+        """Whether it refuses a transaction because it has it: then sending it was a success."""
+        text = self.text.lower()
+        return any(phrase in text for phrase in _WITH_THE_NODE)
 
 
 class WrongChain(RpcError):

@@ -32,8 +32,8 @@ LONGEST_HALT_BLOCKS = 64
 """After a reorg of what was final: how long nothing is answered or sent at most, in blocks."""
 BLOOM_TRIES = 3
 
-_STATUS = ("", "assigned", "open", "answered", "settled", "settled", "refunded")
-"""Our word for each `JobState` of the contract."""
+_STATUS = ("", "assigned", "open", "answered", "settled", "settled", "refunded", "archived")
+"""Our word for each `JobState` of the contract. An archived job was settled or refunded: its events say which."""
 
 _log = logging.getLogger(__name__)
 

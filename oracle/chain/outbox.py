@@ -224,6 +224,21 @@ class Outbox:
             self._store.write("DELETE FROM outbox WHERE id = ?", (row_id,))
             raise
 
+    def disown(self) -> list[Row]:
+        """Give up what another key was to send, before the operator was replaced: the contract takes it no more.
+
+        Returns the rows, for whoever owns their jobs.
+        """
+        found = self._store.read(
+            "SELECT * FROM outbox WHERE sender <> ? AND state IN ('signed', 'sent', 'mined')",
+            (self.sender,),
+        )
+        rows = [self._row(row) for row in found]
+        for row in rows:
+            _log.warning(line("disowned", purpose=row.purpose, nonce=row.nonce))
+            self._store.write("UPDATE outbox SET state = 'freed' WHERE id = ?", (row.id,))
+        return rows
+
     def check_signer(self) -> None:
         """See that the key can be used; raises SignerUnavailable or KeyUnavailable."""
         self._signer.check()

@@ -25,7 +25,6 @@ RESEND_AFTER_S = 5.0
 STRIKES = 3
 """How often a nonce has to be seen used by a transaction that is not ours before we believe it."""
 
-_WITH_THE_NODE = ("already known", "already imported", "known transaction", "alreadyknown")
 _TOO_CHEAP = ("underpriced", "less than block base fee", "fee too low")
 
 _log = logging.getLogger(__name__)
@@ -140,7 +139,7 @@ class Submitter:
             self._rpc.call("eth_sendRawTransaction", "0x" + row.attempts[-1].raw.hex())
         except RpcRefused as error:
             text = error.text.lower()
-            if any(phrase in text for phrase in _WITH_THE_NODE) or "nonce too low" in text:
+            if error.has_it_already or "nonce too low" in text:
                 return (
                     True  # it is there, or its nonce is used up: the next check finds out by what
                 )

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 LOOP_DEAD_AFTER_S = 120.0
-"""A loop that has not gone round for so long hangs. Its longest wait and its slowest endpoint are well below."""
+"""A loop that has not beaten for so long hangs. It beats with every round and every try of an endpoint."""
 
 
 @dataclass
@@ -32,6 +32,10 @@ class Pulse:
     endpoints: int = 0
     endpoints_in_sync: int = 0
     endpoints_needed: int = 1
+
+    def beat(self) -> None:
+        """Note that the loop goes on: it has gone round, or an endpoint has answered or failed in its time."""
+        self.beat_at = time.monotonic()
 
     def saw(self, number: int) -> None:
         """Note the head of the chain."""

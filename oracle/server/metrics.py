@@ -185,9 +185,7 @@ def read_figures(db: sqlite3.Connection, head: int) -> dict[str, Mapping[str, fl
         },
         "tx_reverts": {_labels(purpose=purpose): n for purpose, n in reverts},
         "paid_wei": {
-            "": one(
-                "SELECT SUM(CAST(json_extract(job, '$.price') AS INTEGER)) FROM jobs WHERE state = 'final'"
-            )
+            "": one("SELECT TOTAL(json_extract(job, '$.price')) FROM jobs WHERE state = 'final'")
         },
         "deadline_misses": {
             "": one(

@@ -17,7 +17,7 @@ from oracle.chain.heads import Heads
 from oracle.chain.listener import Head, Listener
 from oracle.chain.outbox import Outbox
 from oracle.chain.store import Store
-from oracle.chain.submitter import Submitter
+from oracle.chain.submitter import Outcome, Submitter
 from oracle.chain.together import most_gas
 from oracle.config import Settings
 from oracle.errors import KeyUnavailable, RpcError, RpcRateLimited, SignerUnavailable, StoreBusy
@@ -112,6 +112,7 @@ class Provider:
         policy = Policy(terms, self.head, outbox.gas_price_wei)
         self.purse = Purse(contracts.rpc, outbox, terms.answer_gas)
         self.pulse = Pulse(settings.server.stale_head_s)
+        contracts.rpc.beat = self.pulse.beat
         self._times = Times()
         self.metrics = Metrics(
             store.path, listener, contracts.rpc, self.purse, self.pulse, self._times
@@ -161,6 +162,8 @@ class Provider:
         self.check_key()
         head = self._listener.start()
         self._submitter.start()
+        for disowned in self._outbox.disown():
+            conclude(Outcome(disowned, "freed"), self._service)
         for row in self._store.read("SELECT job_id, tries, begun FROM jobs WHERE state = 'seen'"):
             self._recovered.add(row["job_id"])
             if row["begun"]:
@@ -316,7 +319,7 @@ class Provider:
         Raises:
             WorkerError, OracleError: only those that say "stop".
         """
-        self.pulse.beat_at = time.monotonic()
+        self.pulse.beat()
         try:
             if not self._started:
                 if self.is_stopping:

@@ -14,7 +14,7 @@ from offchain_worker.job import NO_ADDRESS, Inference, Job, Result
 from oracle.chain.events import to_terms
 from oracle.chain.outbox import Call, Outbox
 from oracle.chain.reverts import meaning_of
-from oracle.chain.store import Store, StoredJob
+from oracle.chain.store import LONGEST_WAIT_S, Store, StoredJob
 from oracle.chain.submitter import Outcome
 from oracle.chain.tracker import same_work
 from oracle.errors import OracleError, OutboxFull, Reverted, RpcError, SignerUnavailable
@@ -22,8 +22,6 @@ from oracle.faults import crash_point
 from oracle.logs import line
 from oracle.policy import Policy
 from oracle.services.runner import Done, Runner
-
-LONGEST_WAIT_S = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -73,6 +71,9 @@ def advance(job: StoredJob, service: Service) -> None:
             case "seen":
                 if reason := service.policy.refuse(job.job):  # what the offer could not exclude
                     return give_back(job, reason, service)
+                if job.tries >= service.max_tries:  # it ended the process, again and again
+                    reason = f"gave up after {job.tries} tries: {job.reason}"
+                    return give_back(job, reason, service, tries=job.tries)
                 crash_point("stored")
                 service.runner.begin(job.job)
             case "inferred" if job.inference is not None:
