@@ -279,6 +279,11 @@ class LimitSettings:
     max_in_flight: int = _setting(
         _number(1, 256), "Most transactions that wait to be mined at once.", 16
     )
+    keep_blocks: int = _setting(
+        _number(600, 1 << 40),
+        "For how many blocks the database keeps inputs, outputs and transactions of jobs that have ended.",
+        50_000,
+    )
     answers_together: int = _setting(
         _number(1, 64),
         "Most answers in one transaction, of those that are ready at the same time; 1 for one transaction each.",

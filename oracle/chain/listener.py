@@ -112,6 +112,11 @@ class Listener:
         assert self._head is not None  # noqa: S101  # a mistake of ours, not of the outside
         return self._head
 
+    @property
+    def reread_from(self) -> int:
+        """Block from which on events are read a second time at some time; 0 before the start."""
+        return max((self._rescanned_up_to or 0) - RESCAN_BLOCKS, 0)
+
     def start(self) -> Head:
         """Catch up, read the last blocks a second time, and compare open jobs with the contract's own state."""
         head = self.tick()

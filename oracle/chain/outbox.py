@@ -255,12 +255,16 @@ class Outbox:
 
     def sign_waiting(self) -> None:
         """Sign what a remote signer failed to sign, or see whether it is back."""
-        if not self._signer.is_remote or self._signer.resting:
+        if self._signer.resting:
             return
+        unsigned = self._store.read(
+            "SELECT id FROM outbox WHERE sender = ? AND state IN ('signed', 'sent') "
+            "AND NOT EXISTS (SELECT 1 FROM attempts WHERE outbox_id = outbox.id) ORDER BY nonce",
+            (self.sender,),
+        )
         with contextlib.suppress(SignerUnavailable, KeyUnavailable):
-            for row in self.rows("signed", "sent"):
-                if not row.attempts:
-                    self.sign(row.id, self.fees())
+            for row in unsigned:
+                self.sign(row["id"], self.fees())
             if self._signer.trouble:
                 self._signer.check()
 

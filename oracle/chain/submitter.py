@@ -281,6 +281,9 @@ class Submitter:
                     note="a reorg deeper than `confirmations`",
                 )
             )
+            if not row.attempts:  # it was pruned: its nonce is a gap
+                self._put(row, "freed")
+                continue
             self._store.write(
                 "UPDATE outbox SET state = 'sent', cancel = ? WHERE id = ?",
                 (row.cancel or row.state != "final", row.id),

@@ -16,6 +16,7 @@ from oracle.chain.contracts import Contracts
 from oracle.chain.heads import Heads
 from oracle.chain.listener import Head, Listener
 from oracle.chain.outbox import Outbox
+from oracle.chain.pruning import prune
 from oracle.chain.store import Store
 from oracle.chain.submitter import Outcome, Submitter
 from oracle.chain.together import most_gas
@@ -34,6 +35,7 @@ from oracle.services.serve import Prover, Service, advance, conclude, inferred
 from oracle.services.waker import Waker
 
 JOBS_PER_TICK = 64
+PRUNE_EVERY_S = 60.0
 GROUP_MS = 10.0
 """How long a finished job may wait for others to share its commit, in milliseconds."""
 FIRST_WAIT_S = 0.5
@@ -82,6 +84,7 @@ class Provider:
         self._stop_by: float | None = None
         self._draining = False
         self._listened_at = float("-inf")
+        self._pruned_at = float("-inf")
         self._poll_interval_s = settings.chain.poll_interval_s
         self._drain_s = settings.limits.drain_s
         self._heads = (
@@ -208,6 +211,7 @@ class Provider:
         more = self._answer(head)
         if not self.is_stopping:
             self._keeper.tick(head, self._most_gas(head))
+            self._prune(head)
         self._flush(head)
         return more
 
@@ -266,6 +270,15 @@ class Provider:
             if self._store.open_for_ms > GROUP_MS:
                 self._flush(head)
         return len(ready) == JOBS_PER_TICK and not self._outbox.is_full
+
+    def _prune(self, head: Head) -> None:
+        """Forget the bulk of old jobs, now and then. Not what is read again: it would come back."""
+        if time.monotonic() - self._pruned_at < PRUNE_EVERY_S:
+            return
+        self._pruned_at = time.monotonic()
+        below = min(head.number - self._settings.limits.keep_blocks, self._listener.reread_from)
+        if forgotten := prune(self._store, below):
+            _log.info(line("pruned", jobs=forgotten, below_block=below))
 
     def _most_gas(self, head: Head) -> int:
         return most_gas(self._outbox, head, self.purse.balance_wei)

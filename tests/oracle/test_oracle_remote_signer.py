@@ -15,6 +15,7 @@ provider
 │   └── what is stuck is replaced later
 ├── when its reply is lost, even with our process: the same is asked again with the same nonce
 ├── when its reply was changed: nothing is stored or sent
+├── when the key has come to this machine meanwhile: what waits is signed here
 ├── when the deadline passes meanwhile: the nonce is used up by nothing
 └── as a process of its own: `doctor` finds it, `run` serves, and a wrong key ends it
 """
@@ -406,6 +407,24 @@ def test_answer__when_the_deadline_passes_meanwhile__uses_the_nonce_up(remote, m
 
     assert (market.state(job_id), remote.state(job_id)) == (REFUNDED, "lost")
     assert remote.rows() == [("answer", 0, "cancelled")]
+
+
+def test_start__when_the_key_has_come_here__signs_what_the_remote_signer_did_not(
+    remote, market, chain
+):
+    remote.server.start()
+    remote.open()
+    remote.server.kill()
+    job_id = market.request()
+    remote.tick_until(job_id, "queued")
+    remote.crash()
+    remote.signer = KeySigner(Account.from_key(remote.key))
+
+    remote.open()
+    later = market.request()
+    finish(remote, market)
+
+    assert {market.state(job_id), market.state(later)} == {SETTLED}
 
 
 def test_provider_run__with_a_remote_signer__serves(remote, market, xor):
