@@ -46,13 +46,10 @@ def answer_together(jobs: list[StoredJob], service: Service) -> None:
     Raises:
         WorkerError, OracleError: only those that say "stop"; the jobs stay where they are.
     """
-    calls: dict[int, Call] = {}
+    calls = {job.job_id: call for job in jobs if (call := _call(job, service)) is not None}
     refused: dict[str, Reverted] = {}
     problem: Exception | None = None
     try:
-        for job in jobs:
-            if job.inference is not None and is_whole(job, job.inference, service):
-                calls[job.job_id] = answer_call(job, job.inference, service)
         if calls:
             refused = add_together(service.outbox, list(calls.values()))
     except OSError:  # the disk or the memory of this machine: for a person, not for another try
@@ -61,14 +58,33 @@ def answer_together(jobs: list[StoredJob], service: Service) -> None:
         problem = error
     for job in jobs:
         call = calls.get(job.job_id)
-        if call is not None and service.outbox.has(call.purpose):
+        if call is None:
+            continue
+        if service.outbox.has(call.purpose):
             service.store.move(job.job_id, "queued")
-        elif call is not None and call.purpose in refused:
+        elif call.purpose in refused:
             refused_by_contract(job, refused[call.purpose], service)
-        elif isinstance(problem, WorkerError | OracleError):
-            failed(job, problem, service)
         elif problem is not None:
-            unforeseen(job, problem, service)
+            _went_wrong(job, problem, service)
+
+
+def _call(job: StoredJob, service: Service) -> Call | None:
+    """The call that answers a job; None when there is none, and then the job has been seen to."""
+    try:
+        if job.inference is not None and is_whole(job, job.inference, service):
+            return answer_call(job, job.inference, service)
+    except OSError:
+        raise
+    except Exception as error:
+        _went_wrong(job, error, service)
+    return None
+
+
+def _went_wrong(job: StoredJob, error: Exception, service: Service) -> None:
+    if isinstance(error, WorkerError | OracleError):
+        failed(job, error, service)
+    else:
+        unforeseen(job, error, service)
 
 
 def _is_calm(job: StoredJob, service: Service, head: Head) -> bool:

@@ -7,6 +7,7 @@ answering
 ├── when several are ready: they go in one transaction, and each is one answer
 ├── when the settings say 1: each goes alone
 ├── when one of them would fail: it is left out by its own error, and the others go together
+├── when one of them cannot be proved: only that one is declined
 ├── when each would do and all of them would not: they go one by one
 ├── when the node finds them too large: they go in halves
 ├── when another provider could take one over soon: that one goes alone, and first
@@ -27,13 +28,15 @@ keeper
 import pytest
 from fault_proxy import FaultProxy, Refused
 from fault_steps import XOR_INPUT, check_books, finish, finish_process, killed, serving, table
-from live_chain import ASSIGNED, PRICE, REFUNDED, SETTLED, UNDELIVERED, artifacts
+from live_chain import ASSIGNED, OPEN, PRICE, REFUNDED, SETTLED, UNDELIVERED, artifacts
 from web3 import Web3
 
+from offchain_worker.errors import BadOutput
 from oracle.chain.events import to_terms
 from oracle.chain.outbox import Call
 from oracle.chain.together import CALL_BYTES, CALL_GAS, GAS_PER_BYTE, MOST_BYTES, groups
 from oracle.errors import Reverted, RpcRefused
+from oracle.services import answering
 
 ONE_GAS = CALL_GAS + GAS_PER_BYTE * CALL_BYTES
 
@@ -131,6 +134,22 @@ def test_answer__when_one_would_fail__is_left_out_by_its_own_error(three, market
     assert words(three) == (["group"], 2)
     assert three.state(bad) == "lost"
     assert "RouterJobMismatch" in three.job(bad).reason
+
+
+def test_answer__when_one_cannot_be_proved__only_that_one_is_declined(three, market, monkeypatch):
+    _, bad, _ = three.ids
+    real = answering.answer_call
+
+    def answer_call(job, inference, service):
+        if job.job_id == bad:
+            raise BadOutput("expected a proof, got none")
+        return real(job, inference, service)
+
+    monkeypatch.setattr(answering, "answer_call", answer_call)
+    finish(three, market)
+
+    assert states(market, three.ids) == [SETTLED, OPEN, SETTLED]
+    assert three.state(bad) == "declined"
 
 
 def test_answer__when_only_all_together_fail__go_one_by_one(three, market, monkeypatch):
