@@ -47,6 +47,8 @@ from scripts._support.devnet import Anvil  # noqa: E402
 RUNS = 9
 CROWDS = (1, 16, 1_000, 10_000)
 """How many providers with one ticket each the market has; figures without a suffix are with 16."""
+TOGETHER = (1, 2, 8, 32)
+"""How many answers share a transaction."""
 PER_TRANSACTION = 40
 RING_BITS = 14
 RING = 2**RING_BITS
@@ -172,6 +174,26 @@ class Bench:
         provider = Provider(asked.job["provider"], None, self.operator, None)
         return self.system.answer(asked, provider, output=dense(32, 100 + run), proofs=[b""])
 
+    def answered_together(self, count: int, length: int, run: int) -> Any:
+        """What a provider's worker sends for `count` jobs of one offer: their answers in one transaction."""
+        router = self.system.router
+        first = self.asked(run=run)
+        rest = [
+            self.system.request(input=dense(32, run), offerId=first.job["offerId"])
+            for _ in range(count - 1)
+        ]
+        calls = [
+            router.answer.encode_input(
+                *(asked.id, asked.job, 1, dense(length, 1_000 * run + place), [b""])
+            )
+            for place, asked in enumerate([first, *rest])
+        ]
+        if count == 1:
+            asked = first
+            output = dense(length, 1_000 * run)
+            return router.answer(asked.id, asked.job, 1, output, [b""], sender=self.operator)
+        return router.multicall(calls, sender=self.operator)
+
     def refunded(self, asked: Asked) -> Any:
         ape.chain.pending_timestamp = asked.job["deadline"] + 1
         return self.system.router.refund(asked.id, asked.job, sender=self.stranger)
@@ -219,6 +241,7 @@ def run(bench: Bench) -> None:
             f"answer_callback{suffix}", lambda i: bench.answered(bench.asked_by_contract(i), i)
         )
         bench.measure(f"refund{suffix}", lambda i: bench.refunded(bench.asked(run=i)))
+    answers_together(bench)
     bench.measure("claim", bench.claimed)
     bench.measure(
         "withdraw", lambda i: s.vault.withdraw(NATIVE, 10 + i, s.requester, sender=s.requester)
@@ -244,6 +267,17 @@ def run(bench: Bench) -> None:
     total = bench.actions["request_32"]["gas"] + bench.actions["answer_callback"]["gas"]
     bench.actions["lifecycle_callback"] = {"gas": total}
     print(f"{'lifecycle_callback':24} {total:>9,}")
+
+
+def answers_together(bench: Bench) -> None:
+    """One answer, when it shares its transaction with others; with outputs of 32 and 1,024 bytes."""
+    for length, suffix in ((32, ""), (1_024, "_output_1024")):
+        for count in TOGETHER:
+            bench.measure(
+                f"answer_of_{count}{suffix}",
+                lambda i, n=count, size=length: bench.answered_together(n, size, i),
+                each=count,
+            )
 
 
 def pins(bench: Bench) -> None:
@@ -291,7 +325,7 @@ def main() -> None:
             "policy": "signature (settle, lifecycle_optimistic, batch_50: signature and a resolution)",
             "token": "native, from the requester's balance in the Vault",
             "occupancy": "the ring of 16,384 job cells has gone round once; all of its jobs are final",
-            "each": "signed_100_one, signed_50_distinct, batch_50, settle_50: whole transactions by items",
+            "each": "signed_100_one, signed_50_distinct, batch_50, settle_50, answer_of_8: whole transactions by items",
             "output_bytes": 32,
             "providers": "16, one ticket each, unless the name ends in another number",
             "runs": RUNS,

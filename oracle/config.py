@@ -68,6 +68,16 @@ def _some_text(value: Any) -> str | None:
     return None if isinstance(value, str) and value else "text that is not empty"
 
 
+def _http_url(value: Any) -> str | None:
+    fits = isinstance(value, str) and (not value or _is_url(value))
+    return None if fits else "an http or https URL, or empty text"
+
+
+def _address(value: Any) -> str | None:
+    fits = isinstance(value, str) and (not value or _is_hex(20)(value))
+    return None if fits else "an address (0x and 40 hex digits), or empty text"
+
+
 def _ws_url(value: Any) -> str | None:
     fits = isinstance(value, str) and (not value or urlsplit(value).scheme in ("ws", "wss"))
     return None if fits else "a ws or wss URL, or empty text"
@@ -144,9 +154,10 @@ class Chain:
 class Key:
     """Which key signs."""
 
-    source: Literal["keystore", "ape", "env"] = _setting(
-        _one_of("keystore", "ape", "env"),
-        "Where the key comes from: an Ethereum keystore file, an Ape account, or (local test chains only) a variable.",
+    source: Literal["keystore", "ape", "remote", "env"] = _setting(
+        _one_of("keystore", "ape", "remote", "env"),
+        "Where the key is: an Ethereum keystore file, an Ape account, a remote signer, or (local test chains only) a "
+        "variable.",
     )
     keystore: str = _setting(_text, 'The keystore file, for source "keystore".', "")
     account: str = _setting(_text, 'The alias in `ape accounts list`, for source "ape".', "")
@@ -155,6 +166,33 @@ class Key:
     )
     password_env: str = _setting(
         _text, "Environment variable with that password, when no file is named.", "LATTICE_PASSWORD"
+    )
+    signer_url: str = _setting(
+        _http_url,
+        'The remote signer, for source "remote": Web3Signer, or another that speaks `eth_signTransaction`.',
+        "",
+    )
+    address: str = _setting(_address, "Address of the key that the remote signer has.", "")
+    signer_token_file: str = _setting(
+        _text, "File with a token that is sent to the remote signer (Bearer), one line.", ""
+    )
+    signer_token_env: str = _setting(
+        _text,
+        "Environment variable with that token, when no file is named; not set for none.",
+        "LATTICE_SIGNER_TOKEN",
+    )
+    signer_ca_file: str = _setting(
+        _text,
+        "PEM file with the certificates to trust when the remote signer's URL is https; empty for the public ones.",
+        "",
+    )
+    signer_cert_file: str = _setting(
+        _text,
+        "PEM file with our certificate and its key, for a remote signer that asks for one.",
+        "",
+    )
+    signer_timeout_s: float = _setting(
+        _number(0.1, 60, float), "Longest wait for one signature, in seconds.", 5.0
     )
     env: str = _setting(
         _text, 'Environment variable with the raw key, for source "env".', "LATTICE_KEY"
@@ -240,6 +278,16 @@ class LimitSettings:
     )
     max_in_flight: int = _setting(
         _number(1, 256), "Most transactions that wait to be mined at once.", 16
+    )
+    keep_blocks: int = _setting(
+        _number(600, 1 << 40),
+        "For how many blocks the database keeps inputs, outputs and transactions of jobs that have ended.",
+        50_000,
+    )
+    answers_together: int = _setting(
+        _number(1, 64),
+        "Most answers in one transaction, of those that are ready at the same time; 1 for one transaction each.",
+        32,
     )
     max_fee_gwei: float = _setting(
         _number(0.000001, 1_000_000, float), "Most to offer per gas, in gwei.", 500.0

@@ -14,6 +14,8 @@ OracleError
 │   ├── RpcRefused                   retry   the endpoint answered with an error that is not a revert
 │   ├── WrongChain                   stop    the endpoint serves another chain than the deployment record names
 │   └── Reverted                     refuse  a contract refused the call; `name` and `arguments` say why
+├── SignerUnavailable                retry   the remote signer does not answer, or refuses
+│   └── SignerLied                   retry   it gave another transaction than it was asked for; nothing of it is used
 ├── OutboxFull                       retry   too many transactions wait to be mined
 └── RequestFailed                    refuse  a request of ours ended without an answer
 
@@ -24,6 +26,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from offchain_worker.errors import Action
+
+_WITH_THE_NODE = ("already known", "already imported", "known transaction", "alreadyknown")
 
 
 class OracleError(Exception):
@@ -38,6 +42,16 @@ class ConfigError(OracleError, ValueError):
 
 class KeyUnavailable(OracleError):
     """A key cannot be read, or is another than the one that is needed."""
+
+
+class SignerUnavailable(OracleError):
+    """The remote signer does not answer, not in time, or refuses to sign. Nothing is lost: it is asked again."""
+
+    action: ClassVar[Action] = "retry"
+
+
+class SignerLied(SignerUnavailable):
+    """The remote signer gave another transaction than it was asked for, or one of another key. Look at the signer."""
 
 
 class DeploymentMismatch(OracleError):
@@ -92,6 +106,12 @@ class RpcRefused(RpcError):
         self.method = method
         self.code = code
         self.text = text
+
+    @property
+    def has_it_already(self) -> bool:
+        """Whether it refuses a transaction because it has it: then sending it was a success."""
+        text = self.text.lower()
+        return any(phrase in text for phrase in _WITH_THE_NODE)
 
 
 class WrongChain(RpcError):

@@ -1,6 +1,7 @@
-"""Keys: an Ethereum keystore file, an Ape account, or (local test chains only) an environment variable.
+"""Keys: an Ethereum keystore file, an Ape account, a remote signer, or (local test chains only) a variable.
 
-A key signs answers and transactions and never leaves this file: it is not logged, shown or written.
+A key signs transactions and never leaves this file: it is not logged, shown or written. One that lies with a remote
+signer never comes here.
 """
 
 import json
@@ -16,6 +17,7 @@ from eth_account.signers.local import LocalAccount
 from oracle.config import Settings
 from oracle.errors import ConfigError, KeyUnavailable
 from oracle.logs import line
+from oracle.remote_signer import RemoteSigner
 
 LOCAL_CHAINS = (31337, 1337)
 """Chain ids of Anvil, Hardhat, Ape's built-in chain and Ganache: the only ones for a raw key."""
@@ -30,6 +32,10 @@ class KeySigner:
         account: The key.
     """
 
+    is_remote = False
+    resting = False
+    trouble = ""
+
     def __init__(self, account: LocalAccount) -> None:
         self._account = account
         self._key = PrivateKey(bytes(account.key))
@@ -38,6 +44,9 @@ class KeySigner:
     def address(self) -> str:
         """Address of the key, with checksum."""
         return str(self._account.address)
+
+    def check(self) -> None:
+        """Nothing to look at: the key is here."""
 
     def sign_digest(self, digest: bytes) -> bytes:
         """Sign 32 bytes as they are: `r ‖ s ‖ v`, 65 bytes, low `s`, `v` 27 or 28."""
@@ -119,7 +128,32 @@ def from_environment(variable: str, chain_id: int) -> KeySigner:
     return signer
 
 
-def from_settings(settings: Settings, chain_id: int) -> KeySigner:
+def from_remote(settings: Settings) -> RemoteSigner:
+    """Return the remote signer that the settings name. It is asked nothing yet.
+
+    Raises:
+        ConfigError: URL or address are missing. KeyUnavailable: a file for it cannot be read.
+    """
+    key = settings.key
+    for name in ("signer_url", "address"):
+        if not getattr(key, name):
+            raise ConfigError(f'key.{name} is missing, expected for key.source = "remote"')
+    token = os.environ.get(key.signer_token_env, "")
+    if key.signer_token_file:
+        token = _first_line(settings.path(key.signer_token_file), "token file")
+    if not token.isascii() or not token.isprintable():
+        raise KeyUnavailable("the token for the remote signer is not one line of plain text")
+    return RemoteSigner(
+        key.signer_url,
+        key.address,
+        token=token.strip(),
+        timeout_s=key.signer_timeout_s,
+        ca_file=settings.path(key.signer_ca_file) if key.signer_ca_file else None,
+        cert_file=settings.path(key.signer_cert_file) if key.signer_cert_file else None,
+    )
+
+
+def from_settings(settings: Settings, chain_id: int) -> KeySigner | RemoteSigner:
     """Open the key that the settings name.
 
     Raises:
@@ -128,6 +162,8 @@ def from_settings(settings: Settings, chain_id: int) -> KeySigner:
     key = settings.key
     if key.source == "env":
         return from_environment(key.env, chain_id)
+    if key.source == "remote":
+        return from_remote(settings)
     name = "account" if key.source == "ape" else "keystore"
     if not getattr(key, name):
         raise ConfigError(f'key.{name} is missing, expected for key.source = "{key.source}"')
@@ -140,16 +176,17 @@ def from_settings(settings: Settings, chain_id: int) -> KeySigner:
 def _password(settings: Settings) -> str:
     key = settings.key
     if key.password_file:
-        file = settings.path(key.password_file)
-        try:
-            return file.read_text().rstrip("\r\n")
-        except OSError as error:
-            raise KeyUnavailable(
-                f"cannot read the password file {file}: {error.strerror}"
-            ) from None
+        return _first_line(settings.path(key.password_file), "password file")
     if key.password_env not in os.environ:
         raise KeyUnavailable(
             f"the environment variable {key.password_env} is not set, expected the password of the key "
             "(or name a file in key.password_file)"
         )
     return os.environ[key.password_env]
+
+
+def _first_line(file: Path, what: str) -> str:
+    try:
+        return file.read_text().rstrip("\r\n")
+    except OSError as error:
+        raise KeyUnavailable(f"cannot read the {what} {file}: {error.strerror}") from None

@@ -12,13 +12,14 @@ import platformdirs
 from offchain_worker.child import Setup
 from oracle.chain.contracts import Contracts, Deployment
 from oracle.chain.listener import Listener
-from oracle.chain.outbox import Outbox
+from oracle.chain.outbox import Outbox, TransactionSigner
 from oracle.chain.rpc import Rpc
 from oracle.chain.store import Store
 from oracle.chain.tracker import Interest, Tracker
 from oracle.config import Settings
 from oracle.errors import ConfigError
 from oracle.keys import KeySigner, from_settings
+from oracle.remote_signer import RemoteSigner
 from oracle.server.http import HealthServer
 from oracle.services.lease import Lease
 from oracle.services.provider import Provider
@@ -50,7 +51,7 @@ def connect(settings: Settings) -> Contracts:
     return Contracts(rpc, deployment)
 
 
-def open_signer(settings: Settings, contracts: Contracts) -> KeySigner:
+def open_signer(settings: Settings, contracts: Contracts) -> KeySigner | RemoteSigner:
     """Return the key that the settings name.
 
     Raises:
@@ -99,7 +100,7 @@ def wire(
     settings: Settings,
     contracts: Contracts,
     store: Store,
-    signer: KeySigner,
+    signer: TransactionSigner,
     prover: Prover,
     runner: Runner,
 ) -> Parts:
@@ -130,7 +131,7 @@ def wire(
     return Parts(store, outbox, listener, provider)
 
 
-def key_lock(settings: Settings, contracts: Contracts, signer: KeySigner) -> Path:
+def key_lock(settings: Settings, contracts: Contracts, signer: TransactionSigner) -> Path:
     """Return the lock file of a key on a chain."""
     if settings.paths.locks:
         folder = settings.path(settings.paths.locks)

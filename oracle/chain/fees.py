@@ -1,6 +1,7 @@
 """What a transaction offers for its gas (EIP-1559), and how much more when it has to be replaced."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from oracle.chain.rpc import Rpc
 from oracle.errors import RpcRefused
@@ -20,13 +21,15 @@ class Fees:
 
 
 def suggest(rpc: Rpc, base_fee_wei: int, cap_wei: int) -> Fees:
-    """Return fees for the next blocks: twice the base fee plus the median tip of 5 blocks, at most `cap_wei`."""
+    """Return fees for the next blocks: twice the base fee plus the median tip of 5 blocks, at most `cap_wei`.
+
+    The tip is what we pay whatever the base fee is. So where a quorum decides about money, no single endpoint names it.
+    """
     try:
-        history = rpc.call("eth_feeHistory", hex(BLOCKS_LOOKED_AT), "latest", [50])
-        tips = sorted(int(reward[0], 16) for reward in history.get("reward") or [])
+        histories = rpc.ask_all("eth_feeHistory", hex(BLOCKS_LOOKED_AT), "latest", [50])
     except RpcRefused:  # not every chain has it
-        tips = []
-    tip_wei = max(tips[len(tips) // 2] if tips else 0, LEAST_TIP_WEI)
+        histories = []
+    tip_wei = max(_middle([_tip(history) for history in histories]), LEAST_TIP_WEI)
     max_fee_wei = min(2 * base_fee_wei + tip_wei, cap_wei)
     return Fees(max_fee_wei, min(tip_wei, max_fee_wei))
 
@@ -36,6 +39,18 @@ def raised(last: Fees, now: Fees, cap_wei: int) -> Fees | None:
     max_fee_wei = max(_bumped(last.max_fee_wei), now.max_fee_wei)
     tip_wei = max(_bumped(last.tip_wei), now.tip_wei)
     return Fees(max_fee_wei, min(tip_wei, max_fee_wei)) if max_fee_wei <= cap_wei else None
+
+
+def _tip(history: dict[str, Any]) -> int:
+    """Median tip of the blocks of one endpoint's history, in wei; 0 where it makes no sense."""
+    try:
+        return _middle([int(reward[0], 16) for reward in history.get("reward") or []])
+    except (TypeError, ValueError, IndexError):
+        return 0
+
+
+def _middle(values: list[int]) -> int:
+    return sorted(values)[(len(values) - 1) // 2] if values else 0
 
 
 def _bumped(wei: int) -> int:

@@ -90,6 +90,8 @@ class Heads:
             socket.send(json.dumps(wanted))
             while not self._closed.is_set():
                 message = json.loads(socket.recv(timeout=self._silence_s))
+                if not isinstance(message, dict):
+                    raise ValueError(f"{self._name} sends something else than JSON-RPC")
                 if "error" in message:
                     raise ValueError(f"{self._name} refuses subscriptions: {message['error']}")
                 if message.get("method") == "eth_subscription":

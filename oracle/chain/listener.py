@@ -32,20 +32,24 @@ LONGEST_HALT_BLOCKS = 64
 """After a reorg of what was final: how long nothing is answered or sent at most, in blocks."""
 BLOOM_TRIES = 3
 
-_STATUS = ("", "assigned", "open", "answered", "settled", "settled", "refunded")
-"""Our word for each `JobState` of the contract."""
+_STATUS = ("", "assigned", "open", "answered", "settled", "settled", "refunded", "archived")
+"""Our word for each `JobState` of the contract. An archived job was settled or refunded: its events say which."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The latest block: `time_s` is Unix time and the only clock for deadlines, `base_fee_wei` is per gas."""
+    """The latest block: `time_s` is Unix time and the only clock for deadlines, `base_fee_wei` is per gas.
+
+    `gas_limit` is the most gas of all its transactions; 0 when the chain does not say.
+    """
 
     number: int
     hash: str
     time_s: int
     base_fee_wei: int
+    gas_limit: int = 0
 
     @classmethod
     def of(cls, block: Block) -> "Head":
@@ -55,6 +59,7 @@ class Head:
             block["hash"],
             int(block["timestamp"], 16),
             int(block.get("baseFeePerGas", "0x0"), 16),
+            int(block.get("gasLimit", "0x0"), 16),
         )
 
 
@@ -106,6 +111,11 @@ class Listener:
         """Return the latest block that was read. Not before the first `tick`."""
         assert self._head is not None  # noqa: S101  # a mistake of ours, not of the outside
         return self._head
+
+    @property
+    def reread_from(self) -> int:
+        """Block from which on events are read a second time at some time; 0 before the start."""
+        return max((self._rescanned_up_to or 0) - RESCAN_BLOCKS, 0)
 
     def start(self) -> Head:
         """Catch up, read the last blocks a second time, and compare open jobs with the contract's own state."""

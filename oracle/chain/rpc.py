@@ -6,6 +6,7 @@ endpoint has to show the right chain id and genesis block, since a node can be r
 What decides about money is asked with `agreed`, of several endpoints at once.
 """
 
+import contextlib
 import itertools
 import json
 import logging
@@ -17,9 +18,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.exceptions import TimeoutError as ReadTooSlow
 from web3.providers.base import JSONBaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
+from oracle.chain.replies import fits, is_json_rpc, revert_of, tidy
 from oracle.errors import (
     RawRevert,
     RpcDisagreement,
@@ -38,6 +42,8 @@ REST_S = 5.0
 LONGEST_REST_S = 60.0
 SURVEY_EVERY_S = 5.0
 """How often the heads of all endpoints are compared, in seconds."""
+MOST_REPLY_BYTES = 64 << 20
+PIECE_BYTES = 1 << 16
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 2.0
 
@@ -70,18 +76,38 @@ class Endpoint:
         Raises:
             RpcUnreachable: no reply, or one that is not JSON-RPC. RpcRateLimited: HTTP 429.
         """
+        end = time.monotonic() + self._timeout_s
         try:
-            reply = self._session.post(self._url, json=body, timeout=self._timeout_s)
-            if reply.status_code == 429:
-                raise RpcRateLimited(
-                    f"{self.name} asks for fewer requests (HTTP 429)", _wait_s(reply.headers)
-                )
-            answer = reply.json()
-        except requests.RequestException as error:
+            with self._session.post(
+                self._url, json=body, timeout=self._timeout_s, stream=True
+            ) as reply:
+                status, headers = reply.status_code, reply.headers
+                text = self._read(reply, end)
+        except (requests.RequestException, HTTPError) as error:
             raise RpcUnreachable(f"{self.name} does not answer: {_reason(error)}") from None
-        if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
-            raise RpcUnreachable(f"{self.name} answers HTTP {reply.status_code}, but not JSON-RPC")
-        return answer
+        if status == 429:
+            raise RpcRateLimited(
+                f"{self.name} asks for fewer requests (HTTP 429)", _wait_s(headers)
+            )
+        answer: Any = None
+        with contextlib.suppress(ValueError):
+            answer = json.loads(text)
+        if not is_json_rpc(answer):
+            raise RpcUnreachable(f"{self.name} answers HTTP {status}, but not JSON-RPC")
+        reply_map: dict[str, Any] = answer
+        return reply_map
+
+    def _read(self, reply: requests.Response, end: float) -> bytes:
+        """The body: requests limits each wait for a piece of it, and this all of them together."""
+        text = bytearray()
+        # Not `iter_content`: that waits until a piece is full.
+        while piece := reply.raw.read1(PIECE_BYTES, decode_content=True):
+            text += piece
+            if time.monotonic() > end:
+                raise requests.Timeout
+            if len(text) > MOST_REPLY_BYTES:
+                raise RpcUnreachable(f"{self.name} answers more than {MOST_REPLY_BYTES} bytes")
+        return bytes(text)
 
     def failed(self, wait_s: float = 0.0) -> None:
         """Leave it alone for a while, and look at its chain again afterwards."""
@@ -120,6 +146,8 @@ class Rpc:
         self.errors: Counter[tuple[str, str]] = Counter()
         """How often each endpoint failed, by its name and the kind of error."""
         self.disagreements = 0
+        self.beat: Callable[[], None] = lambda: None
+        """Called after each try of an endpoint, so that somebody sees that we are alive."""
         self._expected = (chain_id, genesis)
         self._tries = tries
         self._max_lag_blocks = max_lag_blocks
@@ -180,6 +208,22 @@ class Rpc:
             f"expected {self.quorum} endpoints to agree on {method}, got {names or 'no answer at all'}"
         )
 
+    def ask_all(self, method: str, *params: Any) -> list[Any]:
+        """Return what each endpoint says, those left out that fail; with a quorum of 1 what the best one says.
+
+        Raises:
+            RpcError: nobody answers, or the only one refuses.
+        """
+        if self.quorum == 1:
+            return [self.call(method, *params)]
+        found = []
+        for endpoint in self._in_order():
+            with contextlib.suppress(RpcUnreachable, RpcRateLimited, RpcRefused):
+                found.append(self._ask(endpoint, method, params))
+        if not found:
+            raise RpcUnreachable(f"no endpoint answers {method}")
+        return found
+
     @property
     def in_sync(self) -> int:
         """How many endpoints serve our chain, keep up, and do not rest after a failure."""
@@ -216,14 +260,20 @@ class Rpc:
         """Ask one endpoint. What fails is counted, and the endpoint rests."""
         try:
             self._check(endpoint)
-            reply = endpoint.post(self._body(method, params))
+            answer = endpoint.post(self._body(method, params))
+            if "error" not in answer or answer["error"] is None:
+                answer["result"] = tidy(method, answer["result"])
+                if not fits(method, answer["result"]):
+                    raise RpcUnreachable(f"{endpoint.name} answers {method} with nonsense")
         except (RpcUnreachable, RpcRateLimited) as error:
             self.errors[endpoint.name, type(error).__name__] += 1
             endpoint.failed(getattr(error, "wait_s", 0.0))
             _log.debug(line("rpc failed", method=method, error=error))
             raise
+        finally:
+            self.beat()
         endpoint.failures, endpoint.rests_until = 0, 0.0
-        return self._result(method, reply)
+        return self._result(method, answer)
 
     def _survey(self) -> None:
         """Compare the heads of all endpoints. A single one cannot make the others look late by claiming a high head."""
@@ -267,7 +317,10 @@ class Rpc:
         chain_id, genesis = self._expected
         if endpoint.checked or chain_id is None:
             return
-        served = int(self._result("eth_chainId", endpoint.post(self._body("eth_chainId", ()))), 16)
+        found = self._result("eth_chainId", endpoint.post(self._body("eth_chainId", ())))
+        if not fits("eth_chainId", found):
+            raise RpcUnreachable(f"{endpoint.name} answers eth_chainId with nonsense")
+        served = int(found, 16)
         if served != chain_id:
             endpoint.wrong = f"{endpoint.name} serves chain {served}, expected chain {chain_id}"
         elif genesis is not None:
@@ -275,6 +328,8 @@ class Rpc:
                 "eth_getBlockByNumber",
                 endpoint.post(self._body("eth_getBlockByNumber", ("0x0", False))),
             )
+            if not isinstance(first, dict) or "hash" not in first:
+                raise RpcUnreachable(f"{endpoint.name} answers that it has no first block")
             if first["hash"] != genesis:
                 endpoint.wrong = (
                     f"{endpoint.name} serves another chain with id {served}: its first block is {first['hash']}, "
@@ -292,15 +347,12 @@ class Rpc:
         error = answer.get("error")
         if error is None:
             return answer["result"]
-        code, text = int(error.get("code", 0)), str(error.get("message", ""))
+        text, code = str(error.get("message", "")), error.get("code")
+        code = code if isinstance(code, int) else 0
         if code in (-32005, 429) and "rate" in text.lower():
             raise RpcRateLimited(text)
-        data = error.get("data")
-        if isinstance(data, dict):  # some nodes wrap it once more
-            data = data.get("data") or data.get("result")
-        if code == 3 or "revert" in text.lower():
-            is_hex = isinstance(data, str) and data.startswith("0x")
-            raise RawRevert(bytes.fromhex(data[2:]) if is_hex else b"", text)
+        if (data := revert_of(error)) is not None:
+            raise RawRevert(data, text)
         raise RpcRefused(method, code, text)
 
 
@@ -322,10 +374,10 @@ def _wait_s(headers: Any) -> float:
     return min(float(text), LONGEST_REST_S) if text.isdigit() else 0.0
 
 
-def _reason(error: requests.RequestException) -> str:
+def _reason(error: Exception) -> str:
     """Say what went wrong without the URL, which requests puts into its messages."""
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout | ReadTooSlow):
         return "no reply in time"
-    if isinstance(error, requests.ConnectionError):
+    if isinstance(error, requests.ConnectionError | ProtocolError):
         return "connection refused or lost"
     return type(error).__name__

@@ -35,16 +35,26 @@ CREATE INDEX jobs_by_status ON jobs (status, deadline_s);
 
 -- One row per nonce of the sender. The signed bytes are in `attempts`, newest last, stored before they are sent.
 CREATE TABLE outbox (
-  id INTEGER PRIMARY KEY, sender TEXT NOT NULL, nonce INTEGER NOT NULL, purpose TEXT NOT NULL, job_id INTEGER,
+  id INTEGER PRIMARY KEY, sender TEXT NOT NULL, nonce INTEGER NOT NULL, purpose TEXT NOT NULL,
   target TEXT NOT NULL, data BLOB NOT NULL, gas INTEGER NOT NULL, deadline_s INTEGER NOT NULL,
   state TEXT NOT NULL, cancel INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '',
   block_number INTEGER, block_hash TEXT, success INTEGER, gas_used INTEGER
 );
 CREATE UNIQUE INDEX one_row_per_nonce ON outbox (sender, nonce) WHERE state <> 'freed';
-CREATE UNIQUE INDEX one_row_per_purpose ON outbox (purpose)
-  WHERE cancel = 0 AND state IN ('signed', 'sent', 'mined', 'final');
 CREATE INDEX outbox_by_state ON outbox (state, nonce);
-CREATE INDEX outbox_by_job ON outbox (job_id);
+
+-- What a row is for: one purpose, or several that share a transaction. Live is what is under way or was successful, and
+-- each purpose is so once at most.
+CREATE TABLE parts (
+  outbox_id INTEGER NOT NULL REFERENCES outbox (id) ON DELETE CASCADE, purpose TEXT NOT NULL, job_id INTEGER,
+  live INTEGER NOT NULL DEFAULT 1, PRIMARY KEY (outbox_id, purpose)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX one_live_row_per_purpose ON parts (purpose) WHERE live = 1;
+CREATE INDEX parts_by_job ON parts (job_id);
+CREATE TRIGGER parts_live AFTER UPDATE OF state, cancel ON outbox BEGIN
+  UPDATE parts SET live = (NEW.cancel = 0 AND NEW.state IN ('signed', 'sent', 'mined', 'final'))
+    WHERE outbox_id = NEW.id;
+END;
 
 CREATE TABLE attempts (
   id INTEGER PRIMARY KEY, outbox_id INTEGER NOT NULL REFERENCES outbox (id) ON DELETE CASCADE,

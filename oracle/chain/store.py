@@ -18,9 +18,12 @@ from oracle.chain.events import ChainJob, Kind, OnChain, RouterEvent
 from oracle.chain.schema import TABLES
 from oracle.errors import StoreBusy, StoreUnusable
 
-SCHEMA = "1"
+SCHEMA = "2"
 RING_BLOCKS = 512
 """How many blocks behind the cursor are remembered: a deeper reorg reads the history again."""
+
+LONGEST_WAIT_S = 60.0
+"""How long a job may be put off, in seconds."""
 
 State = Literal[
     "watched",  # not ours to answer: a request of ours, or one that is only kept for its refund
@@ -122,8 +125,15 @@ class Store:
             raise StoreBusy(f"cannot write the job database {self.path}: {error}") from None
 
     def read(self, sql: str, values: Iterable[Any] = ()) -> list[sqlite3.Row]:
-        """Return the rows of a query, uncommitted ones of our own included."""
-        return self._db.execute(sql, tuple(values)).fetchall()
+        """Return the rows of a query, uncommitted ones of our own included.
+
+        Raises:
+            StoreBusy: the disk fails.
+        """
+        try:
+            return self._db.execute(sql, tuple(values)).fetchall()
+        except sqlite3.OperationalError as error:
+            raise StoreBusy(f"cannot read the job database {self.path}: {error}") from None
 
     def commit(self) -> None:
         """Make everything since the last commit durable. Free when nothing was written.
@@ -290,10 +300,14 @@ class Store:
         )
 
     def ready(self, state: State, limit: int) -> list[int]:
-        """Return the jobs in a state that can be advanced now, oldest first."""
+        """Return the jobs in a state that can be advanced now, oldest first.
+
+        A job that would wait longer than anybody puts one off was put off before this machine's clock was set back.
+        """
+        now_ms = time.time() * 1000
         rows = self.read(
-            "SELECT job_id FROM jobs WHERE state = ? AND retry_at_ms <= ? ORDER BY job_id LIMIT ?",
-            (state, time.time() * 1000, limit),
+            "SELECT job_id FROM jobs WHERE state = ? AND retry_at_ms NOT BETWEEN ? AND ? ORDER BY job_id LIMIT ?",
+            (state, now_ms, now_ms + LONGEST_WAIT_S * 1000, limit),
         )
         return [row["job_id"] for row in rows]
 

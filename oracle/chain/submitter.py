@@ -16,7 +16,7 @@ from oracle.chain.fees import raised
 from oracle.chain.listener import Head
 from oracle.chain.outbox import Outbox, Row, RowState
 from oracle.chain.store import Store
-from oracle.errors import Reverted, RpcRefused
+from oracle.errors import Reverted, RpcRefused, SignerUnavailable
 from oracle.faults import crash_point
 from oracle.logs import line
 
@@ -25,7 +25,6 @@ RESEND_AFTER_S = 5.0
 STRIKES = 3
 """How often a nonce has to be seen used by a transaction that is not ours before we believe it."""
 
-_WITH_THE_NODE = ("already known", "already imported", "known transaction", "alreadyknown")
 _TOO_CHEAP = ("underpriced", "less than block base fee", "fee too low")
 
 _log = logging.getLogger(__name__)
@@ -37,7 +36,7 @@ class Outcome:
 
     Args:
         kind: "final" (succeeded), "reverted" (failed on chain), "freed" (it will never be mined).
-        reverted: Why it failed, if that could still be found out.
+        reverted: Why it failed, if that could still be found out; never for one that was for several things.
     """
 
     row: Row
@@ -69,6 +68,8 @@ class Submitter:
         self._confirmations = confirmations
         self._bump_after_blocks = bump_after_blocks
         self._strikes: Counter[int] = Counter()
+        self._refused_since: dict[int, int] = {}
+        """Blocks at which nodes first refused a row that is for several things."""
         self._hashes: dict[int, str | None] = {}
         """Hashes of blocks by number, as they are during one `check`."""
         self._looked_at: tuple[str, float] = ("", 0.0)
@@ -116,17 +117,20 @@ class Submitter:
                 continue
             crash_point("signed")
             if not self._hand_over(row):
+                self._take_apart(row, head)
                 continue
             crash_point("broadcast")
             sent += 1
+            self._refused_since.pop(row.id, None)
             self._store.write(
                 "UPDATE attempts SET sent_block = ? WHERE hash = ?",
                 (head.number, row.attempts[-1].hash),
             )
             self._put(row, "sent")
-            if row.job_id is not None and row.purpose.startswith("answer:"):
-                self._store.mark_sent(row.job_id)
-                self._log_sent(row.job_id, row)
+            for part in row.parts:
+                if part.job_id is not None and part.purpose.startswith("answer:"):
+                    self._store.mark_sent(part.job_id)
+                    self._log_sent(part.job_id, row)
         return sent
 
     def _hand_over(self, row: Row) -> bool:
@@ -135,7 +139,7 @@ class Submitter:
             self._rpc.call("eth_sendRawTransaction", "0x" + row.attempts[-1].raw.hex())
         except RpcRefused as error:
             text = error.text.lower()
-            if any(phrase in text for phrase in _WITH_THE_NODE) or "nonce too low" in text:
+            if error.has_it_already or "nonce too low" in text:
                 return (
                     True  # it is there, or its nonce is used up: the next check finds out by what
                 )
@@ -144,6 +148,22 @@ class Submitter:
             _log.warning(line("not sent", purpose=row.purpose, nonce=row.nonce, reason=error.text))
             return False
         return True
+
+    def _take_apart(self, row: Row, head: Head) -> None:
+        """What is for several things, and no node takes it for a while, is withdrawn: each of them goes alone then."""
+        if len(row.parts) < 2 or row.cancel:
+            return
+        since = self._refused_since.setdefault(row.id, head.number)
+        if head.number - since >= self._bump_after_blocks:
+            del self._refused_since[row.id]
+            self._withdraw(row)
+            _log.warning(line("taken apart", purpose=row.purpose, nonce=row.nonce))
+
+    def _withdraw(self, row: Row) -> None:
+        """Let the nonce of a row be used up by nothing."""
+        self._store.write("UPDATE outbox SET cancel = 1 WHERE id = ?", (row.id,))
+        if row.attempts:
+            self._raise_fees(row)
 
     def _look_for_receipt(self, row: Row, head: Head) -> list[Outcome]:
         """The nonce is used up: by which of our attempts, and how deep?"""
@@ -192,7 +212,9 @@ class Submitter:
         return [Outcome(row, "reverted", self._why(row))]
 
     def _why(self, row: Row) -> Reverted | None:
-        """Ask again why a transaction fails; None when it would succeed now."""
+        """Ask again why a transaction fails; None when it would succeed now, or when it is for several things."""
+        if len(row.parts) > 1:
+            return None
         try:
             self._contracts.simulate(self._outbox.sender, row.target, row.data)
         except Reverted as reverted:
@@ -205,10 +227,11 @@ class Submitter:
             _log.warning(line("transaction unmined", purpose=row.purpose, nonce=row.nonce))
             self._put(row, "sent")
         if row.deadline_s and head.time_s > row.deadline_s and not row.cancel:
-            self._store.write("UPDATE outbox SET cancel = 1 WHERE id = ?", (row.id,))
             _log.warning(line("too late", purpose=row.purpose, nonce=row.nonce))
-            self._raise_fees(row)
+            self._withdraw(row)
             return
+        if not row.attempts:
+            return  # the signer is away: `Outbox.sign_waiting` asks it again
         last = row.attempts[-1]
         if row.cancel and not last.cancel:
             self._raise_fees(row)
@@ -232,7 +255,11 @@ class Submitter:
                 )
             )
             return
-        self._outbox.sign(row.id, fees)
+        try:
+            self._outbox.sign(row.id, fees)
+        except SignerUnavailable as error:  # the next look tries again
+            _log.warning(line("not replaced", purpose=row.purpose, nonce=row.nonce, reason=error))
+            return
         _log.info(
             line(
                 "replaced",
@@ -254,6 +281,9 @@ class Submitter:
                     note="a reorg deeper than `confirmations`",
                 )
             )
+            if not row.attempts:  # it was pruned: its nonce is a gap
+                self._put(row, "freed")
+                continue
             self._store.write(
                 "UPDATE outbox SET state = 'sent', cancel = ? WHERE id = ?",
                 (row.cancel or row.state != "final", row.id),

@@ -1,16 +1,24 @@
-"""One-off transactions for the command line: simulate, sign, send, wait. Nothing is remembered."""
+"""One-off transactions for the command line: simulate, sign, send, wait. Nothing is remembered.
 
+Not for a key that another program sends with: `services/lease.py`.
+"""
+
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from oracle.chain.contracts import Contracts
-from oracle.chain.fees import suggest
+from oracle.chain.fees import Fees, raised, suggest
 from oracle.chain.listener import Head
 from oracle.chain.outbox import MOST_GAS, TransactionSigner
-from oracle.errors import RpcUnreachable
+from oracle.chain.rpc import Rpc
+from oracle.errors import RpcRefused, RpcUnreachable, SignerUnavailable
 
 HIGHEST_FEE_WEI = 500 * 10**9
+BUMP_AFTER_BLOCKS = 3
+"""Blocks after which a transaction that is not mined is replaced by a dearer one."""
+LOOK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,8 @@ def transact(
 ) -> Receipt:
     """Call a function of one of our contracts in a transaction of `signer`, and wait until it is mined.
 
+    One that is not mined for a while is replaced by a dearer one with the same nonce, so it happens once at most.
+
     Args:
         contracts: Where.
         signer: Who.
@@ -46,38 +56,62 @@ def transact(
     Raises:
         Reverted: it would fail; nothing was sent. RpcRefused: for example for lack of money.
         RpcUnreachable: no receipt came in time; the transaction may still be mined.
+        SignerUnavailable: a remote signer does not sign; nothing was sent.
     """
     rpc = contracts.rpc
     data = contracts.encode(contract, function, *arguments)
     target = contracts.address(contract)
     gas = contracts.simulate(signer.address, target, data, value)
-    fees = suggest(rpc, Head.of(rpc.head()).base_fee_wei, HIGHEST_FEE_WEI)
-    tx_hash, raw = signer.sign_transaction(
-        {
-            "type": 2,
-            "chainId": contracts.deployment.chain_id,
-            "nonce": int(rpc.call("eth_getTransactionCount", signer.address, "pending"), 16),
-            "to": target,
-            "value": value,
-            "data": data,
-            "gas": min(gas * 6 // 5 + 5_000, MOST_GAS),
-            "maxFeePerGas": fees.max_fee_wei,
-            "maxPriorityFeePerGas": fees.tip_wei,
-        }
-    )
-    rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
-    end = time.monotonic() + timeout_s
+    head = Head.of(rpc.head())
+    fees = suggest(rpc, head.base_fee_wei, HIGHEST_FEE_WEI)
+    wanted = {
+        "type": 2,
+        "chainId": contracts.deployment.chain_id,
+        "nonce": int(rpc.call("eth_getTransactionCount", signer.address, "pending"), 16),
+        "to": target,
+        "value": value,
+        "data": data,
+        "gas": min(gas * 6 // 5 + 5_000, MOST_GAS),
+    }
+    hashes = [_send(rpc, signer, wanted, fees)]
+    sent_block, end = head.number, time.monotonic() + timeout_s
     while time.monotonic() < end:
-        receipt = rpc.call("eth_getTransactionReceipt", tx_hash)
-        if receipt is not None:
-            if receipt["status"] != "0x1":
-                contracts.simulate(signer.address, target, data, value)  # raises with the reason
-                raise RpcUnreachable(
-                    f"transaction {tx_hash} failed on chain, and would succeed now"
-                )
-            number, used = int(receipt["blockNumber"], 16), int(receipt["gasUsed"], 16)
-            return Receipt(tx_hash, number, used, receipt["logs"])
-        time.sleep(0.1)
+        for tx_hash in hashes:
+            if receipt := rpc.call("eth_getTransactionReceipt", tx_hash):
+                if receipt["status"] != "0x1":
+                    contracts.simulate(
+                        signer.address, target, data, value
+                    )  # raises with the reason
+                    raise RpcUnreachable(
+                        f"transaction {tx_hash} failed on chain, and would succeed now"
+                    )
+                number, used = int(receipt["blockNumber"], 16), int(receipt["gasUsed"], 16)
+                return Receipt(tx_hash, number, used, receipt["logs"])
+        head = Head.of(rpc.head())
+        if head.number - sent_block >= BUMP_AFTER_BLOCKS:
+            sent_block = head.number
+            now = suggest(rpc, head.base_fee_wei, HIGHEST_FEE_WEI)
+            if dearer := raised(fees, now, HIGHEST_FEE_WEI):
+                with contextlib.suppress(RpcRefused, SignerUnavailable):  # the one before may do
+                    hashes.append(_send(rpc, signer, wanted, dearer))
+                    fees = dearer
+        time.sleep(LOOK_S)
     raise RpcUnreachable(
-        f"transaction {tx_hash} was not mined within {timeout_s:.0f} s; it may still be"
+        f"transaction {hashes[-1]} was not mined within {timeout_s:.0f} s; it may still be"
     )
+
+
+def _send(rpc: Rpc, signer: TransactionSigner, wanted: dict[str, Any], fees: Fees) -> str:
+    """Sign and send; returns the hash.
+
+    The reply may be lost, and then the same bytes are sent again. What the node says of those tells nothing, when the
+    first have arrived: so that it has the transaction, or has even mined it, is a success.
+    """
+    offered = {"maxFeePerGas": fees.max_fee_wei, "maxPriorityFeePerGas": fees.tip_wei}
+    tx_hash, raw = signer.sign_transaction({**wanted, **offered})
+    try:
+        rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
+    except RpcRefused as error:
+        if not error.has_it_already and not rpc.call("eth_getTransactionByHash", tx_hash):
+            raise
+    return tx_hash

@@ -30,6 +30,8 @@ def lattice() -> None:
 )
 @click.option("--keystore", default="", help="Ethereum keystore file with the key.")
 @click.option("--ape-account", default="", help="Alias of an Ape account with the key.")
+@click.option("--signer", default="", help="URL of a remote signer with the key, as Web3Signer.")
+@click.option("--signer-address", default="", help="Address of the key there.")
 @click.option("--key-env", default="", help="Variable with a raw key; only on local test chains.")
 @click.option("--password-file", default="", help="File with the key's password.")
 def init(
@@ -38,23 +40,31 @@ def init(
     deployment: Path,
     keystore: str,
     ape_account: str,
+    signer: str,
+    signer_address: str,
     key_env: str,
     password_file: str,
 ) -> None:
     """Make a home folder with a settings file that explains every setting."""
-    if sum(map(bool, (keystore, ape_account, key_env))) != 1:
+    named = {"keystore": keystore, "ape": ape_account, "remote": signer, "env": key_env}
+    sources = [source for source, name in named.items() if name]
+    if len(sources) != 1:
         raise ConfigError(
-            "name one key: --keystore FILE, --ape-account ALIAS or --key-env VARIABLE"
+            "name one key: --keystore FILE, --ape-account ALIAS, --signer URL or --key-env VARIABLE"
         )
+    if bool(signer) != bool(signer_address):
+        raise ConfigError("--signer URL and --signer-address ADDRESS go together")
     file = home / config.FILE_NAME
     if file.exists():
         raise ConfigError(f"{file} is there already: edit it, or choose another --home")
     values = {
         "chain.rpc_urls": list(rpc_urls),
         "chain.deployment": str(deployment.resolve()),
-        "key.source": "keystore" if keystore else "ape" if ape_account else "env",
+        "key.source": sources[0],
         "key.keystore": str(Path(keystore).resolve()) if keystore else "",
         "key.account": ape_account,
+        "key.signer_url": signer,
+        "key.address": signer_address,
         "key.env": key_env or "LATTICE_KEY",
         "key.password_file": str(Path(password_file).resolve()) if password_file else "",
     }

@@ -15,8 +15,8 @@ from web3 import Web3
 from oracle import config
 from oracle.chain.contracts import Contracts
 from oracle.chain.events import EventReader, RouterEvent
+from oracle.chain.outbox import TransactionSigner
 from oracle.errors import ConfigError
-from oracle.keys import KeySigner
 from oracle.node import connect, open_signer
 
 NATIVE = "0x" + "00" * 20
@@ -112,10 +112,10 @@ class Session:
     def __init__(self, home: Path) -> None:
         self.settings = config.load(home)
         self.contracts: Contracts = connect(self.settings)
-        self._signer: KeySigner | None = None
+        self._signer: TransactionSigner | None = None
 
     @property
-    def signer(self) -> KeySigner:
+    def signer(self) -> TransactionSigner:
         """The key, opened when first needed."""
         if self._signer is None:
             self._signer = open_signer(self.settings, self.contracts)

@@ -29,7 +29,9 @@ from oracle.cli.common import (
     show,
     show_rows,
 )
-from oracle.errors import RpcError
+from oracle.errors import RpcError, SignerUnavailable
+from oracle.node import key_lock
+from oracle.services.lease import Lease
 from oracle.services.pinning import PinningManager
 
 DAY_S = 86_400
@@ -225,25 +227,44 @@ def join(home: Path, deal: int, gateways: tuple[str, ...]) -> None:
 @click.option("--every-s", default=5.0, show_default=True, help="How often to look.")
 def run(home: Path, gateways: tuple[str, ...], take: bool, max_bytes: int, every_s: float) -> None:
     """Answer challenges and claim rewards until told to end."""
-    manager, store = _manager(home)
+    session, store = Session(home), _store(home)
+    signer = session.signer
+    manager = PinningManager(session.contracts, signer, store)
+    lock = key_lock(session.settings, session.contracts, signer)
     refused: set[int] = set()
-    while True:
-        try:
-            manager.tick()
-            for offer in manager.offered() if take else []:
-                wanted = offer.profit_wei > 0 and offer.size_bytes <= max_bytes
-                if not wanted or offer.deal_id in refused:
-                    continue
-                try:
-                    _take(manager, store, offer.deal_id, gateways)
-                except Exception as error:  # one bad deal must not end the others
-                    refused.add(offer.deal_id)
-                    say(f"deal {offer.deal_id} is left alone: {error}")
-        except RpcError as error:
-            if error.action != "retry":
-                raise
-            say(f"waiting for the chain: {error}")
-        time.sleep(every_s)
+    with Lease(
+        lock, f"the key of {signer.address}"
+    ):  # two that send with it get in each other's way
+        while True:
+            try:
+                manager.tick()
+                for offer in manager.offered() if take else []:
+                    wanted = offer.profit_wei > 0 and offer.size_bytes <= max_bytes
+                    if wanted and offer.deal_id not in refused:
+                        _try_to_take(manager, store, offer.deal_id, gateways, refused)
+            except (RpcError, SignerUnavailable) as error:
+                if error.action != "retry":
+                    raise
+                say(f"waiting: {error}")
+            time.sleep(every_s)
+
+
+def _try_to_take(
+    manager: PinningManager,
+    store: EmbeddedStore,
+    deal: int,
+    gateways: tuple[str, ...],
+    refused: set[int],
+) -> None:
+    """Join a deal. One bad deal must not end the others; one that only failed for now is tried again."""
+    try:
+        _take(manager, store, deal, gateways)
+    except Exception as error:
+        if getattr(error, "action", "stop") == "retry":
+            say(f"deal {deal} waits: {error}")
+            return
+        refused.add(deal)
+        say(f"deal {deal} is left alone: {error}")
 
 
 @pin.command()

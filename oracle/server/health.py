@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 LOOP_DEAD_AFTER_S = 120.0
-"""A loop that has not gone round for so long hangs. Its longest wait and its slowest endpoint are well below."""
+"""A loop that has not beaten for so long hangs. It beats with every round and every try of an endpoint."""
 
 
 @dataclass
@@ -25,11 +25,17 @@ class Pulse:
     """Why the last round failed; empty when it did not."""
     halted_until: int = 0
     funds_low: bool = False
+    no_signer: str = ""
+    """Why nothing can be signed; empty when it can."""
     no_models: str = ""
     """Why no model can run; empty when one can."""
     endpoints: int = 0
     endpoints_in_sync: int = 0
     endpoints_needed: int = 1
+
+    def beat(self) -> None:
+        """Note that the loop goes on: it has gone round, or an endpoint has answered or failed in its time."""
+        self.beat_at = time.monotonic()
 
     def saw(self, number: int) -> None:
         """Note the head of the chain."""
@@ -60,6 +66,7 @@ class Pulse:
                 self.halted_until > self.head_number
             ),
             "the operator has too little money for gas": self.funds_low,
+            f"nothing can be signed: {self.no_signer}": bool(self.no_signer),
             f"no model can run: {self.no_models}": bool(self.no_models),
         }
         return [*self.dead(), *(reason for reason, holds in reasons.items() if holds)]

@@ -161,9 +161,8 @@ def read_figures(db: sqlite3.Connection, head: int) -> dict[str, Mapping[str, fl
 
     waiting = "FROM outbox WHERE state IN ('signed', 'sent')"
     cursor = one("SELECT number FROM cursor")
-    oldest_ms = one(
-        f"SELECT MIN(changed_at_ms) FROM jobs WHERE job_id IN (SELECT job_id {waiting})"  # noqa: S608
-    )
+    jobs = f"SELECT job_id FROM parts WHERE outbox_id IN (SELECT id {waiting})"  # noqa: S608
+    oldest_ms = one(f"SELECT MIN(changed_at_ms) FROM jobs WHERE job_id IN ({jobs})")  # noqa: S608
     reverts = db.execute(
         "SELECT substr(purpose, 1, instr(purpose, ':') - 1), COUNT(*) FROM outbox WHERE state = 'reverted' GROUP BY 1"
     )
@@ -175,9 +174,7 @@ def read_figures(db: sqlite3.Connection, head: int) -> dict[str, Mapping[str, fl
             for state, n in db.execute("SELECT state, COUNT(*) FROM jobs GROUP BY state")
         },
         "tx_inflight": {"": one(f"SELECT COUNT(*) {waiting}")},
-        "tx_bumps_total": {
-            "": one("SELECT (SELECT COUNT(*) FROM attempts) - (SELECT COUNT(*) FROM outbox)")
-        },
+        "tx_bumps_total": {"": one("SELECT COUNT(*) - COUNT(DISTINCT outbox_id) FROM attempts")},
         "tx_oldest_unconfirmed_seconds": {
             "": round(time.time() - oldest_ms / 1000, 1) if oldest_ms else 0
         },
@@ -188,9 +185,7 @@ def read_figures(db: sqlite3.Connection, head: int) -> dict[str, Mapping[str, fl
         },
         "tx_reverts": {_labels(purpose=purpose): n for purpose, n in reverts},
         "paid_wei": {
-            "": one(
-                "SELECT SUM(CAST(json_extract(job, '$.price') AS INTEGER)) FROM jobs WHERE state = 'final'"
-            )
+            "": one("SELECT TOTAL(json_extract(job, '$.price')) FROM jobs WHERE state = 'final'")
         },
         "deadline_misses": {
             "": one(
@@ -205,8 +200,8 @@ def read_figures(db: sqlite3.Connection, head: int) -> dict[str, Mapping[str, fl
         },
         "double_pay_reverts": {
             "": one(
-                "SELECT COUNT(*) FROM outbox WHERE state = 'reverted' AND purpose LIKE 'answer:%' "
-                "AND job_id IN (SELECT job_id FROM jobs WHERE status = 'settled')"
+                "SELECT COUNT(*) FROM outbox JOIN parts ON outbox_id = id WHERE state = 'reverted' "
+                "AND outbox.purpose LIKE 'answer:%' AND job_id IN (SELECT job_id FROM jobs WHERE status = 'settled')"
             )
         },
         "dead_letters": {"": one("SELECT COUNT(*) FROM dead_letters")},

@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from offchain_worker.job import NO_ADDRESS
 from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.store import EmbeddedStore
 from oracle.chain.contracts import Contracts
 from oracle.chain.offers import Offer, find_offers
+from oracle.chain.outbox import TransactionSigner
 from oracle.chain.rpc import Rpc
 from oracle.config import Settings
 from oracle.errors import OracleError
-from oracle.keys import KeySigner
 from oracle.node import connect, open_database, open_signer
 
 ANSWERS_AHEAD = 100
@@ -48,10 +49,11 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield Finding("fail", "chain", str(error))
         return
     yield _try("contracts", lambda: _contracts(contracts))
-    signer: KeySigner | None = None
+    signer: TransactionSigner | None = None
     try:
         signer = open_signer(settings, contracts)
-        yield Finding("ok", "key", f"{signer.address} from {settings.key.source}")
+        signer.check()
+        yield _key(settings, signer.address)
     except OracleError as error:
         yield Finding("fail", "key", str(error))
     if settings.provider.number == 0:
@@ -106,6 +108,19 @@ def _contracts(contracts: Contracts) -> Finding:
         )
     jobs = contracts.read("InferenceRouter", "lastJobId")
     return Finding("ok", "contracts", f"router {router}, {jobs} jobs so far")
+
+
+def _key(settings: Settings, address: str) -> Finding:
+    """A key that can be used. What asks a remote signer without TLS can be listened to, and imitated."""
+    key = settings.key
+    found = f"{address} from {key.source}"
+    if key.source != "remote":
+        return Finding("ok", "key", found)
+    parts = urlsplit(key.signer_url)
+    found += f" signer {parts.hostname}"
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        return Finding("warn", "key", f"{found}, over plain http: use https, or a signer here")
+    return Finding("ok", "key", found)
 
 
 def _operator(settings: Settings, contracts: Contracts, address: str) -> Finding:

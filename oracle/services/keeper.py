@@ -5,7 +5,7 @@ Each only when it brings in more than its gas costs, or when told to do it anywa
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,7 +16,8 @@ from oracle.chain.listener import Head
 from oracle.chain.offers import find_offers
 from oracle.chain.outbox import Call, Outbox
 from oracle.chain.store import Store, StoredJob
-from oracle.errors import OutboxFull, Reverted, RpcError
+from oracle.chain.together import add_together, groups
+from oracle.errors import OutboxFull, RpcError, SignerUnavailable
 from oracle.logs import line
 from oracle.services.serve import purpose
 
@@ -50,6 +51,7 @@ class Keeper:
     Args:
         provider: Our number; 0 when we only ask.
         requesters: Accounts whose requests are ours, in lower case.
+        most_together: Most calls in one transaction.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Keeper:
         duties: Duties,
         provider: int,
         requesters: frozenset[str] = frozenset(),
+        most_together: int = 1,
     ) -> None:
         self._store = store
         self._contracts = contracts
@@ -67,24 +70,38 @@ class Keeper:
         self._duties = duties
         self._provider = provider
         self._requesters = requesters
+        self._most_together = most_together
         self._markets: dict[int, Mapping[str, Any]] = {}
         self._looked_at = float("-inf")
 
-    def tick(self, head: Head) -> int:
-        """Queue what is due, at most every `every_s` seconds. Returns how many transactions were queued."""
+    def tick(self, head: Head, gas: int) -> int:
+        """Queue what is due, at most every `every_s` seconds. Returns how many calls were queued.
+
+        Args:
+            head: The latest block.
+            gas: Most gas of calls that share a transaction, from `together.most_gas`.
+        """
         now = time.monotonic()
         if now - self._looked_at < self._duties.every_s:
             return 0
         self._looked_at = now
         queued = 0
         try:
-            queued += sum(self._refund(job) for job in self._expired(head))
-            queued += sum(self._settle(job) for job in self._answered())
-            if self._duties.claim and self._provider:
-                queued += sum(self._claim(offer_id) for offer_id in self._offers())
-        except (RpcError, OutboxFull) as error:
+            for group in groups(self._due(head), self._most_together, gas):
+                queued += self._queue(group)
+        except (RpcError, OutboxFull, SignerUnavailable) as error:
             _log.info(line("keeper waits", reason=error))
         return queued
+
+    def _due(self, head: Head) -> Iterator[Call]:
+        """What is worth its gas now; whether it is possible is found out when it is queued."""
+        for job in self._expired(head):
+            yield from self._refund(job)
+        for job in self._answered():
+            yield from self._settle(job)
+        if self._duties.claim and self._provider:
+            for offer_id in self._offers():
+                yield from self._claim(offer_id)
 
     def _expired(self, head: Head) -> list[StoredJob]:
         """Jobs to refund. Our own clock only says when to ask: the simulated next block decides."""
@@ -101,36 +118,32 @@ class Keeper:
             return []
         return self._store.open_on_chain("answered", provider=self._provider)
 
-    def _refund(self, job: StoredJob) -> bool:
+    def _refund(self, job: StoredJob) -> Iterator[Call]:
         ours = job.job.requester.lower() in self._requesters
         worth_wei = job.job.price if ours and job.job.token == NO_ADDRESS else 0
         told = self._duties.always or self._duties.refund == "any"
-        if not told and not self._pays(worth_wei, REFUND_GAS):
-            return False
-        return self._queue(
-            Call(
-                purpose("refund", job.job),
-                "InferenceRouter",
-                "refund",
-                (job.job_id, to_terms(job.job)),
-                job.job_id,
+        if told or self._pays(worth_wei, REFUND_GAS):
+            arguments = (job.job_id, to_terms(job.job))
+            yield Call(
+                purpose("refund", job.job), "InferenceRouter", "refund", arguments, job.job_id
             )
-        )
 
-    def _settle(self, job: StoredJob) -> bool:
-        if not self._duties.always and not self._pays(
-            job.job.price, SETTLE_GAS + job.job.callback_gas
-        ):
-            return False
-        (waiting,) = (
-            event.fields["waiting"]
-            for event in self._store.events_of(job.job_id)
-            if event.kind == "answered"
-        )
-        arguments = (job.job_id, to_terms(job.job), job.units, waiting, job.output)
-        return self._queue(
-            Call(purpose("settle", job.job), "InferenceRouter", "settle", arguments, job.job_id)
-        )
+    def _settle(self, job: StoredJob) -> Iterator[Call]:
+        gas = SETTLE_GAS + job.job.callback_gas
+        if self._duties.always or self._pays(job.job.price, gas):
+            (waiting,) = (
+                event.fields["waiting"]
+                for event in self._store.events_of(job.job_id)
+                if event.kind == "answered"
+            )
+            yield Call(
+                purpose("settle", job.job),
+                "InferenceRouter",
+                "settle",
+                (job.job_id, to_terms(job.job), job.units, waiting, job.output),
+                job.job_id,
+                callback_gas=job.job.callback_gas,
+            )
 
     def _offers(self) -> list[int]:
         """Our offers that jobs came in through, their markets looked up once."""
@@ -144,30 +157,35 @@ class Keeper:
             self._markets = {offer.offer_id: offer.market for offer in found}
         return [offer_id for offer_id in ids if offer_id in self._markets]
 
-    def _claim(self, offer_id: int) -> bool:
+    def _claim(self, offer_id: int) -> Iterator[Call]:
         market = self._markets[offer_id]
         earned = self._contracts.read("InferenceRouter", "offer", offer_id)["earned"]
         native = market["token"] == NO_ADDRESS
         if earned == 0 or not (self._duties.always or (native and self._pays(earned, CLAIM_GAS))):
-            return False
+            return
         name = f"claim:{self._contracts.address('InferenceRouter')}:{offer_id}"
         round_number = len(
             self._store.read(
-                "SELECT 1 FROM outbox WHERE purpose LIKE ? AND state = 'final'", (f"{name}:%",)
+                "SELECT 1 FROM parts JOIN outbox ON id = outbox_id "
+                "WHERE parts.purpose LIKE ? AND state = 'final'",
+                (f"{name}:%",),
             )
         )
-        call = Call(f"{name}:{round_number}", "InferenceRouter", "claim", (offer_id, market))
-        return self._queue(call)
+        yield Call(f"{name}:{round_number}", "InferenceRouter", "claim", (offer_id, market))
 
     def _pays(self, worth_wei: int, gas: int) -> bool:
         return worth_wei > gas * self._outbox.gas_price_wei()
 
-    def _queue(self, call: Call) -> bool:
-        try:
-            queued = self._outbox.add(call)
-        except Reverted as error:  # too early, or somebody else was first
-            _log.debug(line("keeper", purpose=call.purpose, reason=error))
-            return False
-        if queued:
+    def _queue(self, group: list[Call]) -> int:
+        """Queue what is possible of a group, in one transaction; what failed once, alone."""
+        calls = [call for call in group if not self._outbox.has(call.purpose)]
+        again = [call for call in calls if self._outbox.has_failed(call.purpose)]
+        first = [call for call in calls if call not in again]
+        for some in [first, *([call] for call in again)]:
+            refused = add_together(self._outbox, some) if some else {}
+            for name, error in refused.items():  # too early, or somebody else was first
+                _log.debug(line("keeper", purpose=name, reason=error))
+        queued = [call for call in calls if self._outbox.has(call.purpose)]
+        for call in queued:
             _log.info(line("keeper", purpose=call.purpose))
-        return queued
+        return len(queued)

@@ -6,6 +6,7 @@ second. What it keeps in memory are events that no reorg can undo, so that it re
 """
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,13 +24,15 @@ from oracle.chain.history import read_logs
 from oracle.chain.listener import Head
 from oracle.chain.outbox import TransactionSigner
 from oracle.chain.transact import HIGHEST_FEE_WEI, transact
-from oracle.errors import Reverted
+from oracle.errors import Reverted, RpcRefused
 from oracle.logs import line
 from oracle.services.pin_rules import MAX_MISSED, owed
 
 JOIN_GAS = 95_000
 CLAIM_GAS = 60_000
 RANGE_BLOCKS = 5_000
+REREAD_EVERY_S = 3_600.0
+"""How often all events are read again, in seconds."""
 UNSURE_BLOCKS = 128
 """Newest blocks, whose events are read again each time: deeper reorgs need a restart."""
 CONTRACT = "IPFSIncentives"
@@ -103,6 +106,7 @@ class PinningManager:
         self._trees: dict[Cid, tuple[Tree, Stream]] = {}
         self._past: dict[tuple[str, str], _Past] = {}
         self._cids: dict[tuple[bytes, int], Cid] = {}
+        self._read_at = time.monotonic()
 
     # --- choosing
 
@@ -174,10 +178,13 @@ class PinningManager:
         What fails for one place is logged, and tried again with the next tick as long as there is time.
         """
         sent = 0
+        if time.monotonic() - self._read_at > REREAD_EVERY_S:  # an endpoint may have left some out
+            self._read_at = time.monotonic()
+            self._past.clear()
         for number, cid in self._joined():
             try:
                 sent += self._serve(number, cid)
-            except (Reverted, WorkerError) as error:
+            except (Reverted, RpcRefused, WorkerError) as error:
                 _log.warning(line("a challenge waits", deal=number, reason=error))
         return sent
 
@@ -253,7 +260,10 @@ class PinningManager:
             for event in self._events("DealOpened")
         }
         numbers = [event["dealId"] for event in self._events("PinnerJoined", self._signer.address)]
-        return [(number, self._cid(*versions[number])) for number in numbers]
+        known = [
+            number for number in numbers if number in versions
+        ]  # an endpoint may leave one out
+        return [(number, self._cid(*versions[number])) for number in known]
 
     def _cid(self, model_id: bytes, version: int) -> Cid:
         """Root of a version, which never changes."""

@@ -16,15 +16,18 @@ from oracle.chain.contracts import Contracts
 from oracle.chain.heads import Heads
 from oracle.chain.listener import Head, Listener
 from oracle.chain.outbox import Outbox
+from oracle.chain.pruning import prune
 from oracle.chain.store import Store
-from oracle.chain.submitter import Submitter
+from oracle.chain.submitter import Outcome, Submitter
+from oracle.chain.together import most_gas
 from oracle.config import Settings
-from oracle.errors import KeyUnavailable, RpcError, RpcRateLimited, StoreBusy
+from oracle.errors import KeyUnavailable, RpcError, RpcRateLimited, SignerUnavailable, StoreBusy
 from oracle.faults import crash_point
 from oracle.logs import line
 from oracle.policy import Policy, Terms
 from oracle.server.health import Pulse
 from oracle.server.metrics import Metrics, Times
+from oracle.services.answering import answer_together, sorted_out
 from oracle.services.keeper import Duties, Keeper
 from oracle.services.purse import Purse
 from oracle.services.runner import Runner
@@ -32,11 +35,18 @@ from oracle.services.serve import Prover, Service, advance, conclude, inferred
 from oracle.services.waker import Waker
 
 JOBS_PER_TICK = 64
+PRUNE_EVERY_S = 60.0
 GROUP_MS = 10.0
 """How long a finished job may wait for others to share its commit, in milliseconds."""
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 15.0
 """How long to wait after a failure of the chain or the disk, doubled from the first to the longest, in seconds."""
+
+_FAILURES = {
+    RpcError: "chain unreachable",
+    StoreBusy: "database busy",
+    SignerUnavailable: "signer unavailable",
+}
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +84,7 @@ class Provider:
         self._stop_by: float | None = None
         self._draining = False
         self._listened_at = float("-inf")
+        self._pruned_at = float("-inf")
         self._poll_interval_s = settings.chain.poll_interval_s
         self._drain_s = settings.limits.drain_s
         self._heads = (
@@ -104,11 +115,21 @@ class Provider:
         policy = Policy(terms, self.head, outbox.gas_price_wei)
         self.purse = Purse(contracts.rpc, outbox, terms.answer_gas)
         self.pulse = Pulse(settings.server.stale_head_s)
+        contracts.rpc.beat = self.pulse.beat
         self._times = Times()
         self.metrics = Metrics(
             store.path, listener, contracts.rpc, self.purse, self.pulse, self._times
         )
-        self._service = Service(store, policy, runner, prover, outbox, limits.max_tries, signature)
+        self._service = Service(
+            store,
+            policy,
+            runner,
+            prover,
+            outbox,
+            max_tries=limits.max_tries,
+            most_together=limits.answers_together,
+            signature=signature,
+        )
         keep = settings.keeper
         self._keeper = Keeper(
             store,
@@ -117,6 +138,7 @@ class Provider:
             Duties(keep.refund, keep.claim, keep.always, keep.every_s),
             settings.provider.number,
             frozenset(address.lower() for address in keep.requesters),
+            limits.answers_together,
         )
 
     def head(self) -> Head:
@@ -124,11 +146,12 @@ class Provider:
         return self._listener.current()
 
     def check_key(self) -> None:
-        """See that our key is the operator of the provider.
+        """See that our key can be used and is the operator of the provider.
 
         Raises:
-            KeyUnavailable: it is not.
+            KeyUnavailable: it cannot, or is not. SignerUnavailable: the remote signer does not answer.
         """
+        self._outbox.check_signer()
         number = self._settings.provider.number
         operator = self._contracts.read("ProviderStaking", "operatorOf", number)
         if operator != self._outbox.sender:
@@ -142,6 +165,8 @@ class Provider:
         self.check_key()
         head = self._listener.start()
         self._submitter.start()
+        for disowned in self._outbox.disown():
+            conclude(Outcome(disowned, "freed"), self._service)
         for row in self._store.read("SELECT job_id, tries, begun FROM jobs WHERE state = 'seen'"):
             self._recovered.add(row["job_id"])
             if row["begun"]:
@@ -185,7 +210,8 @@ class Provider:
         self._collect()
         more = self._answer(head)
         if not self.is_stopping:
-            self._keeper.tick(head)
+            self._keeper.tick(head, self._most_gas(head))
+            self._prune(head)
         self._flush(head)
         return more
 
@@ -231,14 +257,31 @@ class Provider:
 
     def _answer(self, head: Head) -> bool:
         """Sign what is inferred. Returns whether more waits than was done."""
+        self._outbox.sign_waiting()
         ready = self._store.ready("inferred", JOBS_PER_TICK)
-        for job_id in ready:
-            job = self._store.job(job_id)
-            if job is not None:
-                advance(job, self._service)
+        jobs = [job for job_id in ready if (job := self._store.job(job_id)) is not None]
+        for group in sorted_out(jobs, self._service, head, self._most_gas(head)):
+            if self._outbox.signer_rests:
+                return False
+            if len(group) > 1:
+                answer_together(group, self._service)
+            else:
+                advance(group[0], self._service)
             if self._store.open_for_ms > GROUP_MS:
                 self._flush(head)
         return len(ready) == JOBS_PER_TICK and not self._outbox.is_full
+
+    def _prune(self, head: Head) -> None:
+        """Forget the bulk of old jobs, now and then. Not what is read again: it would come back."""
+        if time.monotonic() - self._pruned_at < PRUNE_EVERY_S:
+            return
+        self._pruned_at = time.monotonic()
+        below = min(head.number - self._settings.limits.keep_blocks, self._listener.reread_from)
+        if forgotten := prune(self._store, below):
+            _log.info(line("pruned", jobs=forgotten, below_block=below))
+
+    def _most_gas(self, head: Head) -> int:
+        return most_gas(self._outbox, head, self.purse.balance_wei)
 
     def _flush(self, head: Head) -> None:
         """Make everything durable, then send what is new."""
@@ -283,12 +326,13 @@ class Provider:
 
         The chain is asked when that is due, and not each time that a model has finished.
 
-        When the chain or the disk fails, what was not committed is forgotten, and the wait grows with every failure.
+        When the chain, the disk or the signer fails, what was not committed is forgotten, and the wait grows with every
+        failure.
 
         Raises:
             WorkerError, OracleError: only those that say "stop".
         """
-        self.pulse.beat_at = time.monotonic()
+        self.pulse.beat()
         try:
             if not self._started:
                 if self.is_stopping:
@@ -297,13 +341,13 @@ class Provider:
             due_s = self._listened_at + self._poll_interval_s - time.monotonic()
             told = self._heads is not None and self._heads.news()
             more = self.tick(listen=told or due_s <= 0 or self.failures > 0)
-        except (RpcError, StoreBusy) as error:
+        except (RpcError, StoreBusy, SignerUnavailable) as error:
             self._store.rollback()
             if error.action != "retry":
                 raise
             self.failures += 1
             self.pulse.failure = " ".join(str(error).split())
-            kind = "chain unreachable" if isinstance(error, RpcError) else "database busy"
+            kind = next(word for kind, word in _FAILURES.items() if isinstance(error, kind))
             jitter = random.uniform(0.5, 1.0)  # noqa: S311  # keeps workers apart, nothing secret
             wait_s = min(FIRST_WAIT_S * 2.0 ** min(self.failures - 1, 10), LONGEST_WAIT_S) * jitter
             if isinstance(error, RpcRateLimited):
@@ -323,6 +367,7 @@ class Provider:
         pulse.saw(self.head().number)
         pulse.halted_until = self._listener.calm_from
         pulse.funds_low = self.purse.is_empty
+        pulse.no_signer = self._outbox.signer_trouble
         pulse.no_models = self._runner.trouble
         pulse.endpoints, pulse.endpoints_needed = len(rpc.endpoints), rpc.quorum
         pulse.endpoints_in_sync = rpc.in_sync

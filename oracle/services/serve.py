@@ -10,20 +10,18 @@ from typing import Protocol
 
 from offchain_worker.commitment import payload_hash
 from offchain_worker.errors import WorkerError
-from offchain_worker.job import Inference, Job, Result
+from offchain_worker.job import NO_ADDRESS, Inference, Job, Result
 from oracle.chain.events import to_terms
 from oracle.chain.outbox import Call, Outbox
 from oracle.chain.reverts import meaning_of
-from oracle.chain.store import Store, StoredJob
+from oracle.chain.store import LONGEST_WAIT_S, Store, StoredJob
 from oracle.chain.submitter import Outcome
 from oracle.chain.tracker import same_work
-from oracle.errors import OracleError, OutboxFull, Reverted, RpcError
+from oracle.errors import OracleError, OutboxFull, Reverted, RpcError, SignerUnavailable
 from oracle.faults import crash_point
 from oracle.logs import line
 from oracle.policy import Policy
 from oracle.services.runner import Done, Runner
-
-LONGEST_WAIT_S = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +42,7 @@ class Service:
         runner: Where models run.
         prover: Makes the proofs.
         max_tries: How often a job may fail before it is given up.
+        most_together: Most answers in one transaction.
         signature: Address of the verifier that asks for the operator's signature. Nothing is sent for it: the
             transaction is signed by the same key and says as much, for 7,000 gas less.
     """
@@ -54,6 +53,7 @@ class Service:
     prover: Prover
     outbox: Outbox
     max_tries: int = 5
+    most_together: int = 1
     signature: str = ""
 
 
@@ -71,6 +71,9 @@ def advance(job: StoredJob, service: Service) -> None:
             case "seen":
                 if reason := service.policy.refuse(job.job):  # what the offer could not exclude
                     return give_back(job, reason, service)
+                if job.tries >= service.max_tries:  # it ended the process, again and again
+                    reason = f"gave up after {job.tries} tries: {job.reason}"
+                    return give_back(job, reason, service, tries=job.tries)
                 crash_point("stored")
                 service.runner.begin(job.job)
             case "inferred" if job.inference is not None:
@@ -115,26 +118,50 @@ def unforeseen(job: StoredJob, error: Exception, service: Service) -> None:
 
 def answer(job: StoredJob, inference: Inference, service: Service) -> None:
     """Prove and queue an inference; the submitter sends it."""
-    if payload_hash(inference.output) != inference.output_hash:
-        service.store.save_inference(job.job_id, None)
-        return try_later(job, "stored output does not match its hash", service, counts=True)
+    if not is_whole(job, inference, service):
+        return
     service.outbox.require_room()
-    result = service.prover.prove(job.job, inference)
-    verifiers = (job.job.verifier, job.job.second_verifier)
-    proofs = [
-        b"" if verifier.lower() == service.signature.lower() else proof
-        for verifier, proof in zip(verifiers, result.proofs, strict=False)  # the second may be none
-    ]
-    call = Call(
+    service.outbox.add(answer_call(job, inference, service))
+    service.store.move(job.job_id, "queued")
+
+
+def is_whole(job: StoredJob, inference: Inference, service: Service) -> bool:
+    """Whether the stored output is what the model said; if not, the model has to say it again."""
+    if payload_hash(inference.output) == inference.output_hash:
+        return True
+    service.store.save_inference(job.job_id, None)
+    try_later(job, "stored output does not match its hash", service, counts=True)
+    return False
+
+
+def answer_call(job: StoredJob, inference: Inference, service: Service) -> Call:
+    """Return the call that answers a job, with its proofs.
+
+    Raises:
+        WorkerError: a proof cannot be made.
+    """
+    return Call(
         purpose=purpose("answer", job.job),
         contract="InferenceRouter",
         function="answer",
-        arguments=(job.job_id, to_terms(job.job), result.units, result.output, proofs),
+        arguments=(
+            *(job.job_id, to_terms(job.job), inference.units, inference.output),
+            proofs_of(job.job, inference, service),
+        ),
         job_id=job.job_id,
         deadline_s=job.job.deadline_s,
+        callback_gas=job.job.callback_gas,
     )
-    service.outbox.add(call)
-    service.store.move(job.job_id, "queued")
+
+
+def proofs_of(job: Job, inference: Inference, service: Service) -> list[bytes]:
+    """Return the proofs that go with an answer; empty for the signature that our transaction is itself."""
+    asked = [v.lower() for v in (job.verifier, job.second_verifier) if v != NO_ADDRESS]
+    said = service.signature.lower()
+    if set(asked) == {said}:  # nothing to make, and a remote signer makes no other signatures
+        return [b""]
+    made = service.prover.prove(job, inference).proofs
+    return [b"" if verifier == said else proof for verifier, proof in zip(asked, made, strict=True)]
 
 
 def give_back(job: StoredJob, reason: str, service: Service, *, tries: int | None = None) -> None:
@@ -158,7 +185,7 @@ def give_back(job: StoredJob, reason: str, service: Service, *, tries: int | Non
         )
         _log.error(line("job", job=job.job_id, state="dead", reason=reason))
         return
-    except (RpcError, OutboxFull) as error:
+    except (RpcError, OutboxFull, SignerUnavailable) as error:
         return service.store.postpone(
             job.job_id, f"{reason}; cannot decline yet: {error}", job.tries, 0.5
         )
@@ -183,8 +210,8 @@ def refused_by_contract(job: StoredJob, error: Reverted, service: Service) -> No
 def failed(job: StoredJob, error: WorkerError | OracleError, service: Service) -> None:
     """Do what the error says: retry later, refuse the job, or stop."""
     match error.action:
-        case "retry" if isinstance(error, OutboxFull):
-            pass  # there will be room when the next block is mined
+        case "retry" if isinstance(error, OutboxFull | SignerUnavailable):
+            pass  # until the next block is mined, or the signer is back
         case "retry":
             try_later(job, str(error), service, counts=not isinstance(error, RpcError))
         case "refuse":
@@ -206,21 +233,27 @@ def try_later(job: StoredJob, reason: str, service: Service, *, counts: bool) ->
 
 
 def conclude(outcome: Outcome, service: Service) -> None:
-    """Bring a job up to date with what became of its transaction. What succeeded is the listener's to report."""
-    row = outcome.row
-    if outcome.kind == "final" or row.job_id is None:
+    """Bring jobs up to date with what became of their transaction. What succeeded is the listener's to report."""
+    if outcome.kind == "final":
         return
-    job = service.store.job(row.job_id)
-    if job is None:
-        return
-    if row.purpose.startswith("decline:"):
+    for part in outcome.row.parts:
+        job = None if part.job_id is None else service.store.job(part.job_id)
+        if job is not None:
+            _conclude(job, part.purpose, outcome, service)
+
+
+def _conclude(job: StoredJob, what: str, outcome: Outcome, service: Service) -> None:
+    row, shared = outcome.row, len(outcome.row.parts) > 1
+    if what.startswith("decline:"):
         if job.state == "declined" and job.status == "assigned":
             service.store.bury(job.job_id, job.tries, f"{job.reason}; the decline was not accepted")
     elif job.state in ("queued", "broadcast") and not row.cancel:
         service.store.move(job.job_id, "inferred", "its transaction was not accepted")
-        if outcome.kind == "reverted":
+        if outcome.kind == "reverted" and not shared:  # else one of the others may be to blame
             _after_revert(job, outcome.reverted, service)
-    elif job.state in ("queued", "broadcast") and not service.outbox.has(row.purpose):
+    elif job.state in ("queued", "broadcast") and not service.outbox.has(what):
+        if shared:
+            return service.store.move(job.job_id, "inferred", "its transaction was withdrawn")
         service.store.move(
             job.job_id, "lost", "too late: its transaction was withdrawn after the deadline"
         )

@@ -423,7 +423,7 @@ def test_fault_24_endpoint_asks_for_less__it_asks_less_and_answers(
 
 
 def test_fault_24_endpoint_is_slow__in_flight_is_bounded(provider, market, chain, proxy):
-    provider.open(**urls([proxy]), **{"limits.max_in_flight": 3})
+    provider.open(**urls([proxy]), **{"limits.max_in_flight": 3, "limits.answers_together": 2})
     ids = [market.request() for _ in range(8)]
     proxy.add(delay(0.05))
     chain("evm_setAutomine", False)

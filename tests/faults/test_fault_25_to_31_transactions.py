@@ -141,7 +141,7 @@ def test_fault_27_key_used_for_our_nonce__answered_with_the_next(stuck, market, 
 
 def test_fault_27_key_used_for_a_later_nonce__gap_is_filled(provider, market, chain, caplog):
     theirs = from_outside(chain, provider, 2)
-    provider.open()
+    provider.open(**{"limits.answers_together": 1})
     ids = [market.request() for _ in range(3)]
 
     finish(provider, market)

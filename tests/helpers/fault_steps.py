@@ -128,7 +128,9 @@ def check_books(node: Node, market: Market, *, most_wasted_gas: int = 500_000) -
     }
     assert final <= settled
     answers = table(
-        node, "SELECT job_id FROM outbox WHERE purpose LIKE 'answer:%' AND state = 'final'"
+        node,
+        "SELECT job_id FROM parts JOIN outbox ON id = outbox_id "
+        "WHERE parts.purpose LIKE 'answer:%' AND state = 'final'",
     )
     assert {job for (job,) in answers} <= final
     assert len(answers) == len(set(answers))

@@ -22,6 +22,7 @@ from oracle.chain.contracts import Contracts, Deployment
 from oracle.chain.rpc import Rpc
 from oracle.keys import KeySigner
 from oracle.node import Parts, connect, open_database, wire
+from oracle.remote_signer import RemoteSigner
 from oracle.services.runner import Inline
 from scripts._support.plan import PLAN, Settings
 
@@ -267,12 +268,13 @@ class Node:
     home: Path
     number: int
     offer: int
-    signer: KeySigner
+    signer: KeySigner | RemoteSigner
     key: str
     worker: RecordingWorker = field(init=False)
     parts: Parts = field(init=False)
 
     def __post_init__(self) -> None:
+        assert isinstance(self.signer, KeySigner)
         self.worker = RecordingWorker(self.signer)
 
     def settings(self, **changes: Any) -> config.Settings:
@@ -297,11 +299,15 @@ class Node:
 
     def open(self, **changes: Any) -> "Node":
         """Start in this process, as after a crash if it was open before."""
+        self.open_unstarted(**changes).parts.provider.start()
+        return self
+
+    def open_unstarted(self, **changes: Any) -> "Node":
+        """Put the parts together, and leave the start to `parts.provider.step`."""
         settings = self.settings(**changes)
         contracts = connect(settings)
         store = open_database(settings, contracts)
         self.parts = wire(settings, contracts, store, self.signer, self.worker, Inline(self.worker))
-        self.parts.provider.start()
         return self
 
     def crash(self) -> "Node":

@@ -31,6 +31,6 @@ def test_run__when_300_requests_wait_and_nobody_reads_its_log__all_are_answered(
     log = finish_process(provider, market, process)
 
     assert {market.state(job) for job in range(1, BURST + 1)} == {SETTLED}
-    assert len(table(provider, "SELECT 1 FROM outbox")) == BURST
+    assert len(table(provider, "SELECT 1 FROM parts")) == BURST
     written = (provider.home / "logs/provider.log").read_text()
     assert len(log) < len(written)

@@ -74,7 +74,7 @@ def test_load__when_it_is_no_toml__says_where(tmp_path):
         (changed("chain", confirmations=True), "expected an integer from 1 to 1000, got True"),
         (
             changed("key", source="file"),
-            "key.source: expected one of 'keystore', 'ape', 'env', got 'file'",
+            "key.source: expected one of 'keystore', 'ape', 'remote', 'env', got 'file'",
         ),
         (
             changed("provider", models=["0x12"]),

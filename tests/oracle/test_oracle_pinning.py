@@ -4,6 +4,8 @@ manager
 ├── offered: the most profitable first, none that are full or ours
 ├── take: fetches, checks root and size, joins; refuses a version whose root is not that of its bytes, and unpins it
 ├── tick: answers what is asked, once, after a restart too; does nothing when nothing is asked
+├── tick: what a node refuses for one place does not keep the others waiting
+├── tick: an event that an endpoint left out is found when all are read again
 ├── tick: old events are read once, new ones and those of a block that was undone are not missed
 ├── tick: a pinner that lost the data misses, and is noted
 ├── at the end it claims pay and bond, and everything adds up
@@ -32,6 +34,7 @@ from offchain_worker.storage.peers.gateway import Gateway
 from offchain_worker.storage.service import StorageService
 from offchain_worker.storage.store import EmbeddedStore
 from oracle.cli import main
+from oracle.errors import RpcRefused
 from oracle.keys import KeySigner
 from oracle.services.pinning import UNSURE_BLOCKS, PinningManager, answer_gas
 
@@ -181,6 +184,45 @@ def test_tick__answers_once_and_after_a_restart(chain, gateway, deal, pinner):
         assert pinner.manager.tick() == 1
         assert pinner.manager.tick() == 0
         assert (pinner.place(deal).proved, pinner.place(deal).missed) == (proved, 0)
+
+
+def test_tick__when_the_node_refuses_one_answer__gives_the_others(
+    chain, gateway, pinner, monkeypatch
+):
+    model, size = register(chain, gateway.scan), gateway.scan.size_bytes
+    first, second = open_deal(chain, model, size), open_deal(chain, model, size)
+    for deal in (first, second):
+        pinner.take(deal, gateway)
+    pinner.to_challenge(second)
+    send = pinner.manager._send
+
+    def refused(function, deal, *arguments, **more):
+        if deal == first:
+            raise RpcRefused("eth_estimateGas", -32000, "request entity too large")
+        return send(function, deal, *arguments, **more)
+
+    monkeypatch.setattr(pinner.manager, "_send", refused)
+
+    assert pinner.manager.tick() == 1
+    assert (pinner.place(first).proved, pinner.place(second).proved) == (0, 1)
+
+
+def test_tick__when_an_endpoint_left_an_event_out__finds_it_when_it_reads_again(
+    chain, gateway, deal, pinner, monkeypatch
+):
+    pinner.take(deal, gateway)
+    chain.mine(UNSURE_BLOCKS + 10)
+    pinner.restart()
+    rpc = chain.contracts.rpc
+    call = rpc.call
+    monkeypatch.setattr(rpc, "call", lambda m, *p: [] if m == "eth_getLogs" else call(m, *p))
+    assert pinner.manager.tick() == 0
+    monkeypatch.undo()
+    assert pinner.manager.tick() == 0
+
+    pinner.manager._read_at = float("-inf")
+
+    assert pinner.manager.tick() == 1
 
 
 def test_tick__reads_old_events_once_and_misses_no_new_ones(chain, gateway, pinner, monkeypatch):

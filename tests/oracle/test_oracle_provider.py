@@ -183,7 +183,7 @@ def test_tick__when_another_provider_takes_the_job__loses_it(provider, market, c
 
 
 def test_tick__when_many_jobs_wait__answers_all_a_few_at_a_time(provider, market, chain):
-    provider.open(**{"limits.max_in_flight": 4})
+    provider.open(**{"limits.max_in_flight": 4, "limits.answers_together": 1})
     ids = [market.request() for _ in range(10)]
     chain("evm_setAutomine", False)
 

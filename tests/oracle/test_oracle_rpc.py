@@ -78,9 +78,18 @@ def serve():
         server.http.server_close()
 
 
+def genesis_block(block_hash):
+    return {"number": "0x0", "hash": block_hash, "parentHash": "0x0", "timestamp": "0x0"}
+
+
+def log_in(number):
+    names = ("address", "data", "blockHash", "transactionHash", "logIndex")
+    return {**dict.fromkeys(names, "0x0"), "blockNumber": hex(number), "topics": []}
+
+
 def chain(chain_id, genesis=GENESIS):
     def reply(method, params):
-        result = {"eth_chainId": hex(chain_id), "eth_getBlockByNumber": {"hash": genesis}}
+        result = {"eth_chainId": hex(chain_id), "eth_getBlockByNumber": genesis_block(genesis)}
         return 200, {"result": result.get(method, "0x7")}
 
     return reply
@@ -196,7 +205,7 @@ def test_read_logs__when_ranges_are_refused__halves_and_skips_none(serve):
             return 200, {
                 "error": {"code": -32005, "message": "query returned more than 10000 results"}
             }
-        return 200, {"result": [{"blockNumber": hex(n)} for n in range(first, last + 1)]}
+        return 200, {"result": [log_in(n) for n in range(first, last + 1)]}
 
     server = serve(reply)
     ranges = list(read_logs(Rpc([server.url]), "0x0", [None], 5, 250, 100))

@@ -126,7 +126,7 @@ def test_queue__when_several_workers_run__every_job_is_answered_once(
 
     done = [answered(worker.log) for worker in team]
     assert sum(done) >= len(jobs)  # more when a busy machine made a worker look lost
-    assert table(provider, "SELECT COUNT(*) FROM outbox") == [(len(jobs),)]
+    assert table(provider, "SELECT COUNT(*) FROM parts") == [(len(jobs),)]
     assert not Redis.from_url(redis.url).exists(f"{stream(redis)}:wanted")
 
 
@@ -210,7 +210,7 @@ def test_queue__when_redis_is_away__no_job_is_lost(
 
     wait_for(lambda: {market.state(job) for job in jobs} == {SETTLED})
     finish_process(provider, market, process)
-    assert table(provider, "SELECT COUNT(*) FROM outbox") == [(4,)]
+    assert table(provider, "SELECT COUNT(*) FROM parts") == [(4,)]
 
 
 @pytest.fixture

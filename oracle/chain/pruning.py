@@ -1,0 +1,47 @@
+"""Forgets the bulk of jobs that ended long ago, so that a provider that runs for years does not fill its disk.
+
+What stays is a line for each job and each transaction: what became of it, what it paid, and that it is done. What goes
+are events, inputs, outputs and signed bytes. A job that has not ended on chain keeps everything.
+"""
+
+from oracle.chain.store import Store
+
+AT_ONCE = 2_000
+"""Most jobs that are looked at in one go."""
+
+_ENDED = ("settled", "refunded")
+_MARK = "pruned_up_to_job"
+
+
+def prune(store: Store, below: int) -> int:
+    """Forget the bulk of jobs that ended below a block, oldest first. Returns of how many; the caller commits."""
+    mark = store.read("SELECT value FROM meta WHERE key = ?", (_MARK,))
+    rows = store.read(
+        "SELECT job_id, block_number, status FROM jobs WHERE job_id > ? ORDER BY job_id LIMIT ?",
+        (int(mark[0]["value"]) if mark else 0, AT_ONCE),
+    )
+    last, forgotten = 0, 0
+    for row in rows:
+        if row["block_number"] >= below:
+            break
+        last = row["job_id"]
+        if row["status"] in _ENDED:
+            _forget(store, last)
+            forgotten += 1
+    if last:
+        store.write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_MARK, str(last)))
+    return forgotten
+
+
+def _forget(store: Store, job_id: int) -> None:
+    store.write("DELETE FROM events WHERE job_id = ?", (job_id,))
+    store.write(
+        "UPDATE jobs SET inference = NULL, output = '0x', job = json_set(job, '$.input', '0x') WHERE job_id = ?",
+        (job_id,),
+    )
+    done = (
+        "SELECT id FROM outbox JOIN parts ON outbox_id = id WHERE job_id = ? "
+        "AND state IN ('final', 'reverted', 'cancelled', 'freed')"
+    )
+    store.write(f"DELETE FROM attempts WHERE outbox_id IN ({done})", (job_id,))  # noqa: S608
+    store.write(f"UPDATE outbox SET data = x'' WHERE id IN ({done})", (job_id,))  # noqa: S608
