@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -64,17 +64,14 @@ def visit(cid: Cid, get: Get, max_bytes: int) -> Iterator[Visit]:
         yield found
 
 
-def stat(cid: Cid, get: Get, threads: int, max_bytes: int) -> Stat:
+def stat(cid: Cid, get: Get, length: Callable[[Cid], int], threads: int, max_bytes: int) -> Stat:
     """Fetch every block below a root, leaves with several threads, and return what there is.
 
-    `get` checks the hash of what it returns, so this is also the check that all is there and undamaged. Errors as
-    `visit`.
+    `get` checks the hash of what it returns, and `length` that of a leaf whose length it returns. So this is also
+    the check that all is there and undamaged. Errors as `visit`.
     """
     blocks = files = size = 0
     waiting: deque[tuple[Visit, Future[int]]] = deque()
-
-    def length(leaf: Cid) -> int:
-        return len(get(leaf))
 
     def check() -> None:
         found, future = waiting.popleft()

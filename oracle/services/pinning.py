@@ -14,7 +14,8 @@ from web3 import Web3
 
 from offchain_worker.errors import BadArtifact, WorkerError
 from offchain_worker.storage.cid import DAG_PB, Cid
-from offchain_worker.storage.possession import MEBIBYTE, Tree, TreeBuilder, leaf_count, path_length
+from offchain_worker.storage.possession import Tree, TreeBuilder, leaf_count, path_length
+from offchain_worker.storage.possession_hash import MEBIBYTE
 from offchain_worker.storage.store import EmbeddedStore
 from offchain_worker.storage.walk import Stat, Stream
 from oracle.chain.contracts import Contracts
