@@ -19,7 +19,7 @@ from offchain_worker.storage.packs import Packs, Place
 PACK_BYTES = 1 << 30
 """From this size on a new pack is begun, so what is stored so far survives a break."""
 PIECE_BYTES = 1 << 20
-PIECES = 8
+PIECES = 4
 """Pieces that may wait for the disk."""
 WRITES = 2
 """Pieces that are written at the same time: measured, more gain nothing."""

@@ -4,6 +4,7 @@ A pack is written once and synced once. Then one commit of the index makes all i
 all there or none of them, and a file that the index does not name is what a crash left behind.
 """
 
+import errno
 import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -140,14 +141,22 @@ class Packs:
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
+        """Change the index, whole or not at all; durable when it is left.
+
+        Raises:
+            OSError: The disk is full or failed.
+        """
         with self._lock:
-            self._index.execute("BEGIN IMMEDIATE")
             try:
+                self._index.execute("BEGIN IMMEDIATE")
                 yield self._index
-            except BaseException:
-                self._index.execute("ROLLBACK")
+                self._index.execute("COMMIT")
+            except BaseException as error:
+                if self._index.in_transaction:
+                    self._index.execute("ROLLBACK")
+                if isinstance(error, sqlite3.OperationalError):
+                    raise OSError(errno.EIO, f"index of the store: {error}") from error
                 raise
-            self._index.execute("COMMIT")
 
 
 def _read(path: Path, place: Place) -> bytes:

@@ -23,9 +23,9 @@ from offchain_worker.storage.disk import memory
 from offchain_worker.storage.possession import Tree, rest_hash
 from offchain_worker.storage.possession_hash import HASH_BYTES, MEBIBYTE, block_hash
 
-PLACES = 16
+PLACES = 8
 """Mebibytes of shared memory."""
-QUEUE = 8
+QUEUE = 4
 """Mebibytes that may wait for the other process."""
 
 

@@ -85,7 +85,7 @@ class EmbeddedStore:
             _check(leaf, block)
             return len(block)
 
-        return stat(cid, self.get, length, threads, max_bytes)
+        return stat(cid, self.get, threads, max_bytes, length)
 
     def add_bytes(self, data: bytes) -> Cid:
         """Store `data` as a file."""

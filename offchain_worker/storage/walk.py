@@ -64,14 +64,21 @@ def visit(cid: Cid, get: Get, max_bytes: int) -> Iterator[Visit]:
         yield found
 
 
-def stat(cid: Cid, get: Get, length: Callable[[Cid], int], threads: int, max_bytes: int) -> Stat:
+def stat(
+    cid: Cid,
+    get: Get,
+    threads: int,
+    max_bytes: int,
+    length: Callable[[Cid], int] | None = None,
+) -> Stat:
     """Fetch every block below a root, leaves with several threads, and return what there is.
 
-    `get` checks the hash of what it returns, and `length` that of a leaf whose length it returns. So this is also
-    the check that all is there and undamaged. Errors as `visit`.
+    `get` checks the hash of what it returns, and `length`, if it is given, that of a leaf whose length it returns. So
+    this is also the check that all is there and undamaged. Errors as `visit`.
     """
     blocks = files = size = 0
     waiting: deque[tuple[Visit, Future[int]]] = deque()
+    length = length or (lambda leaf: len(get(leaf)))
 
     def check() -> None:
         found, future = waiting.popleft()

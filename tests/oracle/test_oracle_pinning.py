@@ -232,7 +232,7 @@ def test_tick__to_the_end_is_paid_in_full(chain, gateway, deal, pinner):
 
 def test_tick__without_the_data_misses_and_loses_the_bond(chain, gateway, deal, pinner):
     pinner.take(deal, gateway)
-    shutil.rmtree(pinner.folder / "blocks")
+    shutil.rmtree(pinner.folder / "packs")
     pinner.restart()
     for missed in (1, 2, 3):
         pinner.to_challenge(deal)

@@ -12,6 +12,7 @@ export
 import os
 
 import pytest
+from store_damage import lose
 
 from offchain_worker.errors import ArtifactMissing, ArtifactTooLarge, BadArtifact
 from offchain_worker.storage import export as module
@@ -64,7 +65,7 @@ def test_export__when_something_is_there__leaves_it_alone(store, added, tmp_path
 
 def test_export__when_a_block_is_missing__leaves_nothing(store, added, tmp_path):
     _, cid = added
-    store._path(store.add_bytes(b"b")).unlink()
+    lose(store, store.add_bytes(b"b"))
 
     with pytest.raises(ArtifactMissing):
         store.export(cid, tmp_path / "out" / "to", MUCH)

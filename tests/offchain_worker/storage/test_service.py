@@ -23,11 +23,11 @@ stat, verify
 """
 
 import asyncio
-import os
 
 import numpy as np
 import pytest
 from ipfs_server import PLENTY, IpfsServer
+from store_damage import cut, lose
 
 from offchain_worker.errors import ArtifactMissing, ArtifactTooLarge, CorruptedBlock, PeerFailed
 from offchain_worker.storage.car import write_car
@@ -150,7 +150,7 @@ def test_retrieve__when_one_of_two_lies__takes_it_from_the_other(
 def test_retrieve__when_a_block_is_missing_everywhere__raises(node, ours, model, tmp_path):
     missing = max(scan(model).shards, key=lambda shard: shard.size_bytes)
     inner = next(link for link in blocks_below(node, missing.cid))
-    node.store._path(inner).unlink()
+    lose(node.store, inner)
 
     with pytest.raises(ArtifactMissing, match=rf"{inner}.*404"):
         retrieve(ours, node.root, tmp_path / "copy", Gateway(node.url))
@@ -217,7 +217,7 @@ def test_retrieve__when_there_is_more_than_allowed__raises(node, ours, tmp_path)
 
 def test_retrieve__when_a_block_of_ours_is_damaged__fetches_it_anew(node, ours, model, tmp_path):
     ours.add(model)
-    os.truncate(ours._path(node.root), 5)
+    cut(ours, node.root, 5)
 
     retrieve(ours, node.root, tmp_path / "copy", Gateway(node.url))
 
@@ -313,7 +313,7 @@ def test_stat_and_verify__count_what_is_there_and_name_a_damaged_block(node, our
     stat = using(ours, Gateway(node.url), do=lambda s: s.stat(node.root, PLENTY))
     assert (stat.files, stat.size_bytes) == (3, 12 * MIB + 5)
 
-    os.truncate(ours._path(node.root), 5)
+    cut(ours, node.root, 5)
     with pytest.raises(CorruptedBlock, match=str(node.root)):
         using(ours, do=lambda s: s.verify(node.root, PLENTY))
 
