@@ -177,9 +177,11 @@ class EmbeddedStore:
 
     def _holds(self, cid: Cid, block: Block) -> bool:
         """Whether this very block is stored already. A damaged one is not, and is written anew."""
+        if self._packs.find(cid) is None:
+            return False
         try:
             return self._packs.read(cid) == block
-        except ArtifactMissing:
+        except ArtifactMissing:  # its pack is gone
             return False
 
 

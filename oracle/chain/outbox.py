@@ -65,6 +65,7 @@ class Row:
     target: str
     data: bytes
     gas: int
+    value_wei: int
     deadline_s: int
     state: RowState
     cancel: bool
@@ -82,6 +83,7 @@ class Call:
         contract, function, arguments: As for `Contracts.encode`.
         job_id: Job that it is about, if any.
         deadline_s: Chain time after which it is pointless; 0 for never.
+        value_wei: Money to send along.
     """
 
     purpose: str
@@ -90,6 +92,7 @@ class Call:
     arguments: tuple[Any, ...]
     job_id: int | None = None
     deadline_s: int = 0
+    value_wei: int = 0
 
 
 class Outbox:
@@ -134,7 +137,7 @@ class Outbox:
         self.require_room()
         data = self._contracts.encode(call.contract, call.function, *call.arguments)
         target = self._contracts.address(call.contract)
-        gas = self._contracts.simulate(self.sender, target, data)
+        gas = self._contracts.simulate(self.sender, target, data, call.value_wei)
         fees = self.fees()
         row_id = self._insert(
             self.next_nonce(),
@@ -144,6 +147,7 @@ class Outbox:
             min(gas * 6 // 5 + 5_000, MOST_GAS),
             job_id=call.job_id,
             deadline_s=call.deadline_s,
+            value_wei=call.value_wei,
         )
         try:
             self.sign(row_id, fees)
@@ -241,7 +245,7 @@ class Outbox:
                 "chainId": self._contracts.deployment.chain_id,
                 "nonce": row["nonce"],
                 "to": self.sender if cancel else row["target"],
-                "value": 0,
+                "value": 0 if cancel else int(row["value_wei"]),
                 "data": b"" if cancel else row["data"],
                 "gas": TRANSFER_GAS if cancel else row["gas"],
                 "maxFeePerGas": fees.max_fee_wei,
@@ -267,11 +271,13 @@ class Outbox:
         self, nonce: int, purpose: str, target: str, data: bytes, gas: int, **more: Any
     ) -> int:
         cursor = self._store.write(
-            "INSERT INTO outbox (sender, nonce, purpose, job_id, target, data, gas, deadline_s, state, cancel) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'signed', ?)",
+            "INSERT INTO outbox "
+            "(sender, nonce, purpose, job_id, target, data, gas, value_wei, deadline_s, state, cancel) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'signed', ?)",
             (
                 *(self.sender, nonce, purpose, more.get("job_id"), target, data, gas),
-                *(more.get("deadline_s", 0), more.get("cancel", False)),
+                *(str(more.get("value_wei", 0)), more.get("deadline_s", 0)),
+                more.get("cancel", False),
             ),
         )
         assert cursor.lastrowid is not None  # noqa: S101  # set after every insert
@@ -298,6 +304,7 @@ class Outbox:
             target=row["target"],
             data=row["data"],
             gas=row["gas"],
+            value_wei=int(row["value_wei"]),
             deadline_s=row["deadline_s"],
             state=row["state"],
             cancel=bool(row["cancel"]),

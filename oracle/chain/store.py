@@ -18,7 +18,7 @@ from oracle.chain.events import ChainJob, Kind, OnChain, RouterEvent
 from oracle.chain.schema import TABLES
 from oracle.errors import StoreBusy, StoreUnusable
 
-SCHEMA = "1"
+SCHEMA = "2"
 RING_BLOCKS = 512
 """How many blocks behind the cursor are remembered: a deeper reorg reads the history again."""
 

@@ -194,7 +194,7 @@ class Submitter:
     def _why(self, row: Row) -> Reverted | None:
         """Ask again why a transaction fails; None when it would succeed now."""
         try:
-            self._contracts.simulate(self._outbox.sender, row.target, row.data)
+            self._contracts.simulate(self._outbox.sender, row.target, row.data, row.value_wei)
         except Reverted as reverted:
             return reverted
         return None

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,7 +29,10 @@ from oracle.cli.common import (
     show,
     show_rows,
 )
-from oracle.errors import RpcError
+from oracle.errors import RpcError, StoreBusy
+from oracle.node import open_pin_sender
+from oracle.services.pin_places import PinPlaces
+from oracle.services.pin_sender import PinSender
 from oracle.services.pinning import PinningManager
 
 DAY_S = 86_400
@@ -203,7 +206,7 @@ def reclaim(home: Path, deal: int) -> None:
 @json_option
 def deals(home: Path, as_json: bool) -> None:
     """List deals with a free place, the most profitable first."""
-    rows = [asdict(offer) | {"cid": str(offer.cid)} for offer in _manager(home)[0].offered()]
+    rows = [asdict(offer) | {"cid": str(offer.cid)} for offer in _places(home).offered()]
     show_rows(rows, as_json, "no deal has a free place")
 
 
@@ -213,8 +216,8 @@ def deals(home: Path, as_json: bool) -> None:
 @from_option
 def join(home: Path, deal: int, gateways: tuple[str, ...]) -> None:
     """Fetch and check the version of DEAL, and take a place in it."""
-    manager, store = _manager(home)
-    say(f"joined in {_take(manager, store, deal, gateways)}")
+    with _pinner(home) as (manager, sender, store):
+        say(f"joined in {sender.wait(_take(manager, store, deal, gateways))}")
 
 
 @pin.command()
@@ -225,24 +228,33 @@ def join(home: Path, deal: int, gateways: tuple[str, ...]) -> None:
 @click.option("--every-s", default=5.0, show_default=True, help="How often to look.")
 def run(home: Path, gateways: tuple[str, ...], take: bool, max_bytes: int, every_s: float) -> None:
     """Answer challenges and claim rewards until told to end."""
-    manager, store = _manager(home)
+    places = _places(home)
     refused: set[int] = set()
+
+    def look(manager: PinningManager, store: EmbeddedStore) -> None:
+        manager.tick()
+        for offer in places.offered() if take else []:
+            wanted = offer.profit_wei > 0 and offer.size_bytes <= max_bytes
+            if not wanted or offer.deal_id in refused:
+                continue
+            try:
+                _take(manager, store, offer.deal_id, gateways)
+            except Exception as error:  # one bad deal must not end the others
+                if getattr(error, "action", "stop") == "retry":
+                    continue
+                refused.add(offer.deal_id)
+                say(f"deal {offer.deal_id} is left alone: {error}")
+
     while True:
         try:
-            manager.tick()
-            for offer in manager.offered() if take else []:
-                wanted = offer.profit_wei > 0 and offer.size_bytes <= max_bytes
-                if not wanted or offer.deal_id in refused:
-                    continue
-                try:
-                    _take(manager, store, offer.deal_id, gateways)
-                except Exception as error:  # one bad deal must not end the others
-                    refused.add(offer.deal_id)
-                    say(f"deal {offer.deal_id} is left alone: {error}")
-        except RpcError as error:
+            with _pinner(home) as (manager, _, store):
+                while True:
+                    look(manager, store)
+                    time.sleep(every_s)
+        except (RpcError, StoreBusy) as error:
             if error.action != "retry":
                 raise
-            say(f"waiting for the chain: {error}")
+            say(f"waiting: {error}")
         time.sleep(every_s)
 
 
@@ -251,7 +263,7 @@ def run(home: Path, gateways: tuple[str, ...], take: bool, max_bytes: int, every
 @json_option
 def status(home: Path, as_json: bool) -> None:
     """Show our places: what is proved, missed, owed and next."""
-    rows = [asdict(held) | {"cid": str(held.cid)} for held in _manager(home)[0].held()]
+    rows = [asdict(held) | {"cid": str(held.cid)} for held in _places(home).held()]
     show_rows(rows, as_json, "no place in any deal")
 
 
@@ -260,8 +272,7 @@ def status(home: Path, as_json: bool) -> None:
 @json_option
 def stats(home: Path, as_json: bool) -> None:
     """Show sums over all places, and what this store keeps."""
-    manager, store = _manager(home)
-    held = manager.held()
+    held = _places(home).held()
     decided = sum(place.decided for place in held)
     values = {
         "places": len(held),
@@ -272,7 +283,7 @@ def stats(home: Path, as_json: bool) -> None:
         "proved_share": sum(place.proved for place in held) / decided if decided else None,
         "owed_wei": sum(place.owed_wei for place in held),
         "earned_wei": sum(place.earned_wei for place in held),
-        "pins": len(store.pins.all()),
+        "pins": len(_store(home).pins.all()),
     }
     show(values, as_json)
 
@@ -282,7 +293,9 @@ def stats(home: Path, as_json: bool) -> None:
 @click.argument("deal", type=int)
 def claim(home: Path, deal: int) -> None:
     """Claim what our place in DEAL has earned so far, to the balance in the Vault."""
-    say(f"claimed in {_manager(home)[0].claim(deal)}")
+    with _pinner(home) as (manager, sender, _):
+        purpose = manager.claim(deal)
+        say(f"claimed in {sender.wait(purpose)}" if purpose else f"nothing is owed for deal {deal}")
 
 
 def _store(home: Path) -> EmbeddedStore:
@@ -290,9 +303,17 @@ def _store(home: Path) -> EmbeddedStore:
     return EmbeddedStore(settings.path(settings.paths.store))
 
 
-def _manager(home: Path) -> tuple[PinningManager, EmbeddedStore]:
+def _places(home: Path) -> PinPlaces:
+    session = Session(home)
+    return PinPlaces(session.contracts, session.signer.address)
+
+
+@contextmanager
+def _pinner(home: Path) -> Iterator[tuple[PinningManager, PinSender, EmbeddedStore]]:
     session, store = Session(home), _store(home)
-    return PinningManager(session.contracts, session.signer, store), store
+    places = PinPlaces(session.contracts, session.signer.address)
+    with open_pin_sender(session.settings, session.contracts) as sender:
+        yield PinningManager(session.contracts, places, sender, store), sender, store
 
 
 def _take(
