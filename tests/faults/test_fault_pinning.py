@@ -59,33 +59,31 @@ def joined(pinner, gateway, deal, chain):
     return pinner
 
 
-def run_until(pinner, condition):
-    """Let its process run until something is true and all that it sent is final."""
-    pinner.run()
-
-    def done():
-        pinner.chain.mine()
-        return condition() and {state for _, _, state in pinner.rows()} <= {"final"}
-
-    wait_for(done)
+def run_until(pinner, condition, *words):
+    """Let its process run until something is true and all it sent is final; the next challenge is only blocks away."""
+    pinner.run(*words)
+    wait_for(condition)
+    pinner.chain.mine(4)
+    wait_for(lambda: {state for _, _, state in pinner.rows()} == {"final"})
     pinner.chain.end_workers()
 
 
-def die(pinner, process):
-    """Mine until the process has killed itself."""
-    wait_for(lambda: pinner.chain.mine() or process.poll() is not None)
+def die(pinner, process, label):
+    """Wait until the process has killed itself."""
+    if label == "final":
+        sent = pinner.sent()
+        wait_for(lambda: pinner.sent() > sent)
+        pinner.chain.mine(4)
     killed(process)
 
 
 @pytest.mark.parametrize("label", LABELS)
 def test_join__when_killed__is_sent_once(label, pinner, deal, gateway, chain):
     pinner.end()
-    die(pinner, pinner.run("--take", "--from", gateway.url, crash_at=label))
+    words = ("--take", "--from", gateway.url)
+    die(pinner, pinner.run(*words, crash_at=label), label)
 
-    pinner.run("--take", "--from", gateway.url)
-    wait_for(lambda: chain.mine() or pinner.place(deal).round)
-    chain.end_workers()
-    run_until(pinner, lambda: True)
+    run_until(pinner, lambda: pinner.place(deal).round, *words)
 
     assert pinner.sent() == 1
     assert chain.read("Vault", "locked", chain.contracts.address(CONTRACT), NATIVE) == (
@@ -97,7 +95,7 @@ def test_join__when_killed__is_sent_once(label, pinner, deal, gateway, chain):
 def test_answer__when_killed__is_sent_once(label, joined, deal):
     joined.to_challenge(deal)
     joined.end()
-    die(joined, joined.run(crash_at=label))
+    die(joined, joined.run(crash_at=label), label)
 
     run_until(joined, lambda: joined.place(deal).proved == 1)
 
@@ -111,9 +109,9 @@ def test_claim__when_killed__is_sent_once(label, joined, deal, chain):
         joined.to_challenge(deal)
         assert joined.tick() == 1
     chain.mine(5)
-    joined.tick()
+    joined.sender.check()
     joined.end()
-    die(joined, joined.run(crash_at=label))
+    die(joined, joined.run(crash_at=label), label)
 
     run_until(joined, lambda: joined.place(deal).settled)
 
