@@ -88,8 +88,11 @@ class Packs:
         """Return a block, unchecked, in the first bytes of `place`, which is as long as any block. Errors as `read`."""
 
         def read(path: Path, at: Place) -> memoryview:
-            with path.open("rb", buffering=0) as file:
-                return place[: read_at(file.fileno(), place[: at.size_bytes], at.offset_bytes)]
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                return place[: read_at(descriptor, place[: at.size_bytes], at.offset_bytes)]
+            finally:
+                os.close(descriptor)
 
         return self._read(cid, read)
 

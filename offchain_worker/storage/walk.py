@@ -77,22 +77,27 @@ def stat(
     this is also the check that all is there and undamaged. Errors as `visit`.
     """
     blocks = files = size = 0
-    waiting: deque[tuple[Visit, Future[int]]] = deque()
     length = length or (lambda leaf: len(get(leaf)))
+    waiting: deque[tuple[Visit, Future[int]]] = deque()
+
+    def compare(found: Visit, got: int) -> None:
+        if got != found.size_bytes:
+            raise BadArtifact(
+                f"expected {found.size_bytes} bytes at {found.cid}, as its parent says, got {got}"
+            )
 
     def check() -> None:
         found, future = waiting.popleft()
-        if future.result() != found.size_bytes:
-            raise BadArtifact(
-                f"expected {found.size_bytes} bytes at {found.cid}, as its parent says, got {future.result()}"
-            )
+        compare(found, future.result())
 
     with ThreadPoolExecutor(threads) as pool:
         for found in visit(cid, get, max_bytes):
             blocks += 1
             files += found.is_file
             size += found.size_bytes
-            if found.is_leaf:
+            if found.is_leaf and threads == 1:  # another thread would only cost its handing over
+                compare(found, length(found.cid))
+            elif found.is_leaf:
                 waiting.append((found, pool.submit(length, found.cid)))
             if len(waiting) > AHEAD * threads:
                 check()
