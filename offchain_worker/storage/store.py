@@ -11,7 +11,13 @@ from pathlib import Path
 from threading import local
 from typing import TypeVar
 
-from offchain_worker.errors import ArtifactMissing, BadArtifact, CorruptedBlock
+from offchain_worker.errors import (
+    ArtifactMissing,
+    ArtifactTooLarge,
+    BadArtifact,
+    CorruptedBlock,
+)
+from offchain_worker.storage.car import export_car, read_car
 from offchain_worker.storage.chunking import Scan, scan
 from offchain_worker.storage.cid import DAG_PB, Block, Cid
 from offchain_worker.storage.dag import MAX_BLOCK_BYTES, Node, decode
@@ -99,6 +105,27 @@ class EmbeddedStore:
     def add_folder(self, path: Path) -> Cid:
         """Store a folder with all that is in it."""
         return self._add(lambda put: import_folder(path, put)).cid
+
+    def add_car(self, path: Path, max_bytes: int) -> Cid:
+        """Store what a CAR file holds, and pin its root, which is returned. Durable when it returns.
+
+        Raises:
+            CorruptedBlock: A block is not what its CID names; nothing of the pack that is being written is kept.
+            ArtifactMissing: It lacks blocks of the file or folder; those that it has are kept, and the root not pinned.
+            ArtifactTooLarge, BadArtifact: It is longer than `max_bytes`, or no CAR of the profile.
+        """
+        if path.stat().st_size > max_bytes:
+            raise ArtifactTooLarge(f"expected at most {max_bytes} bytes in {path}, got more")
+        with self.pins.locked(alone=False):
+            with path.open("rb") as file, self.adding() as put:
+                root = read_car(file, put)
+            self.verify(root, max_bytes)
+            self.pins.add(root)
+        return root
+
+    def export_car(self, cid: Cid, to: Path, max_bytes: int) -> None:
+        """Write the CAR of a file or folder to `to`, whole or not at all. Errors as `export`."""
+        export_car(cid, self.get, to, max_bytes)
 
     def put(self, cid: Cid, block: bytes) -> None:
         """Store one block that came from elsewhere. Durable when it returns.

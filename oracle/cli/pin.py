@@ -1,6 +1,7 @@
 """`lattice pin`: keep models, be paid for it, and pay others for it."""
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -11,8 +12,11 @@ from typing import Any, TypeVar
 import click
 
 from offchain_worker.storage.audit import audit
+from offchain_worker.storage.car import write_car
 from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.peers.gateway import Gateway
+from offchain_worker.storage.peers.kubo import Kubo
+from offchain_worker.storage.peers.pinning_service import PinningService
 from offchain_worker.storage.service import StorageService
 from offchain_worker.storage.store import EmbeddedStore
 from offchain_worker.storage.walk import Stat
@@ -106,6 +110,62 @@ def get(
         return found
 
     show(asdict(_with_service(_store(home), gateways, run)), as_json)
+
+
+@pin.command("export")
+@home_option
+@click.argument("cid", type=CidType())
+@click.argument("to", type=click.Path(path_type=Path))
+@from_option
+@click.option("--max-bytes", default=MOST_BYTES, help="Refuse what is longer.")
+def export_car(home: Path, cid: Cid, to: Path, gateways: tuple[str, ...], max_bytes: int) -> None:
+    """Write CID with all below it to a CAR file."""
+    _with_service(_store(home), gateways, lambda service: service.export_car(cid, to, max_bytes))
+    say(f"wrote {to}")
+
+
+@pin.command("import")
+@home_option
+@click.argument("car", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--max-bytes", default=MOST_BYTES, help="Refuse what is longer.")
+def import_car(home: Path, car: Path, max_bytes: int) -> None:
+    """Store and pin what a CAR file holds; shows its root."""
+    say(str(_store(home).add_car(car, max_bytes)))
+
+
+@pin.command()
+@home_option
+@click.argument("cid", type=CidType())
+@click.option("--kubo", "nodes", multiple=True, help="RPC of a Kubo node: it gets all of CID.")
+@click.option(
+    "--service", "services", multiple=True, help="Pinning service: it fetches CID itself."
+)
+@click.option("--token-env", default="", help="Environment variable with the services' token.")
+@click.option("--max-bytes", default=MOST_BYTES, help="Refuse what is longer.")
+def share(
+    home: Path,
+    cid: Cid,
+    nodes: tuple[str, ...],
+    services: tuple[str, ...],
+    token_env: str,
+    max_bytes: int,
+) -> None:
+    """Let other nodes keep CID, too."""
+    if not nodes and not services:
+        raise click.UsageError("name a --kubo or a --service")
+    store = _store(home)
+
+    async def run() -> None:
+        for url in nodes:
+            async with Kubo(url) as kubo:
+                await kubo.push(write_car(cid, store.get, max_bytes))
+                say(f"{kubo.name} keeps it")
+        for url in services:
+            async with PinningService(url, os.environ.get(token_env, "")) as service:
+                await service.pin(cid)
+                say(f"{service.name} keeps it")
+
+    asyncio.run(run())
 
 
 @pin.command()

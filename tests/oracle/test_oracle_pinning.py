@@ -9,7 +9,7 @@ manager
 ├── at the end it claims pay and bond, and everything adds up
 └── held: what is owed is what a claim then pays
 command line
-├── add, fund, deals, join, status, stats, claim: the way of a deal
+├── add, export, import, share, fund, deals, join, status, stats, claim: the way of a deal
 └── check: a peer that has it, one that lies, one that has nothing
 audit
 └── of a peer that lacks some leaves finds that out
@@ -27,6 +27,7 @@ from live_pinning import CONTRACT, RATE, Pinner, open_deal, register
 
 from offchain_worker.errors import BadArtifact
 from offchain_worker.storage.audit import audit
+from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.peers.gateway import Gateway
 from offchain_worker.storage.store import EmbeddedStore
 from oracle.cli import main
@@ -171,7 +172,17 @@ def test_tick__without_the_data_misses_and_loses_the_bond(chain, gateway, deal, 
     assert chain.read("Vault", "free", pinner.address, NATIVE) == 0
 
 
-def test_command_line__goes_the_way_of_a_deal(chain, gateway, tmp_path, monkeypatch, capsys, files):
+@pytest.fixture
+def node(tmp_path):
+    """A Kubo node and pinning service that has nothing yet."""
+    server = IpfsServer(EmbeddedStore(tmp_path / "node"))
+    yield server
+    server.stop()
+
+
+def test_command_line__goes_the_way_of_a_deal(
+    chain, gateway, node, tmp_path, monkeypatch, capsys, files
+):
     pinner = Pinner(chain, tmp_path / "home")
     monkeypatch.setenv("LATTICE_KEY", pinner.key)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -187,6 +198,12 @@ def test_command_line__goes_the_way_of_a_deal(chain, gateway, tmp_path, monkeypa
     added = json.loads(lattice("pin", "add", files, "--json"))
     assert added["cid"] == str(gateway.scan.cid)
     assert added["possession_root"] == "0x" + gateway.scan.tree.root.hex()
+    lattice("pin", "export", added["cid"], tmp_path / "model.car")
+    lattice("pin", "rm", added["cid"])
+    assert lattice("pin", "import", tmp_path / "model.car").strip() == added["cid"]
+    shared = lattice("pin", "share", added["cid"], "--kubo", node.url, "--service", node.url)
+    assert shared.count("keeps it") == 2
+    assert node.store.pins.all() == [Cid.parse(added["cid"])]
     lattice("pin", "rm", added["cid"])
     model_id = register(chain, gateway.scan)
     terms = ("--rate", "100ether", "--period-s", 480, "--window-s", 180, "--copies", 1)
