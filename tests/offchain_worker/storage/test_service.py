@@ -6,7 +6,7 @@ retrieve
 ├── when a peer flips a byte, truncates or lengthens a block: it is found at that block
 │   ├── alone: it raises ArtifactMissing, says who lied, and nothing is at the place
 │   └── beside an honest one: the files come from the other
-├── when a block is missing everywhere: it raises ArtifactMissing
+├── when a block is missing everywhere, or many are: it raises one ArtifactMissing
 ├── when a peer is slow: the next one is asked
 ├── when the peer dies in the middle: what came is kept, and the next call fetches only the rest
 ├── when a CAR lies, ends early or is of another root: the rest comes block by block
@@ -23,6 +23,7 @@ stat, verify
 """
 
 import asyncio
+import gc
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ from store_damage import cut, lose
 from offchain_worker.errors import ArtifactMissing, ArtifactTooLarge, CorruptedBlock, PeerFailed
 from offchain_worker.storage.car import write_car
 from offchain_worker.storage.chunking import scan
+from offchain_worker.storage.cid import RAW
 from offchain_worker.storage.fetch import Limits
 from offchain_worker.storage.peers.gateway import Gateway
 from offchain_worker.storage.peers.kubo import Kubo
@@ -162,6 +164,28 @@ def blocks_below(node, cid):
     from offchain_worker.storage.dag import decode
 
     return [link.cid for link in decode(cid, node.store.get(cid)).links]
+
+
+def test_retrieve__when_many_blocks_fail_at_once__raises_one_error_and_logs_no_other(
+    node, ours, tmp_path, caplog
+):
+    class Folders:
+        """Gives all but leaves."""
+
+        name = "folders"
+
+        async def block(self, cid):
+            if cid.codec == RAW:
+                raise PeerFailed("no leaves here")
+            return node.store.get(cid)
+
+    service = StorageService(ours, [Folders()], limits=Limits(tries=1))
+
+    with pytest.raises(ArtifactMissing, match="no leaves here"):
+        asyncio.run(service.retrieve(node.root, tmp_path / "copy", PLENTY))
+
+    gc.collect()
+    assert caplog.records == []
 
 
 def test_retrieve__when_a_peer_is_slow__asks_the_next(node, second, ours, model, tmp_path):
