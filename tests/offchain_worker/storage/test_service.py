@@ -170,14 +170,20 @@ def test_retrieve__when_many_blocks_fail_at_once__raises_one_error_and_logs_no_o
     node, ours, tmp_path, caplog
 ):
     class Folders:
-        """Gives all but leaves."""
+        """Gives all but leaves; those that are asked for it refuses all at once."""
 
         name = "folders"
+        asked = 0
+        enough = asyncio.Event()
 
         async def block(self, cid):
-            if cid.codec == RAW:
-                raise PeerFailed("no leaves here")
-            return node.store.get(cid)
+            if cid.codec != RAW:
+                return node.store.get(cid)
+            self.asked += 1
+            if self.asked == 8:
+                self.enough.set()
+            await self.enough.wait()
+            raise PeerFailed("no leaves here")
 
     service = StorageService(ours, [Folders()], limits=Limits(tries=1))
 
