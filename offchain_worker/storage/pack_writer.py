@@ -14,10 +14,12 @@ from typing import Self
 
 from offchain_worker.storage.cid import Block, Cid
 from offchain_worker.storage.disk import memory, sync, write_at
-from offchain_worker.storage.packs import Packs, Place
+from offchain_worker.storage.packs import Packs, Place, trailer
 
 PACK_BYTES = 1 << 30
 """From this size on a new pack is begun, so what is stored so far survives a break."""
+PACK_BLOCKS = 1 << 16
+"""From so many blocks on, too: their places are in memory until then."""
 PIECE_BYTES = 1 << 20
 PIECES = 4
 """Pieces that may wait for the disk."""
@@ -58,7 +60,7 @@ class PackWriter:
                 self._pack = _Pack(self._packs.new())
             if cid not in self._pack.places:
                 self._pack.write(cid, block)
-            if self._pack.size_bytes >= PACK_BYTES:
+            if self._pack.size_bytes >= PACK_BYTES or len(self._pack.places) >= PACK_BLOCKS:
                 self._finish(self._pack)
 
     def _finish(self, pack: "_Pack") -> None:
@@ -89,7 +91,10 @@ class _Pack:
     def write(self, cid: Cid, block: Block) -> None:
         self.places[cid] = Place(self.path.name, self.size_bytes, len(block))
         self.size_bytes += len(block)
-        left = memoryview(block)
+        self._append(block)
+
+    def _append(self, data: Block) -> None:
+        left = memoryview(data)
         while left:
             part = left[: PIECE_BYTES - self._filled]
             self._piece[self._filled : self._filled + len(part)] = part
@@ -100,6 +105,7 @@ class _Pack:
 
     def finish(self) -> None:
         """Write the rest, and make all of it durable."""
+        self._append(trailer(self.places))
         self._hand_over()
         while self._writing:
             self._writing.popleft()[1].result()

@@ -1,28 +1,37 @@
 """Where each block lies: in packs, files that hold many blocks one after the other, and an index that says where.
 
 A pack is written once and synced once. Then one commit of the index makes all its blocks part of the store, so they are
-all there or none of them, and a file that the index does not name is what a crash left behind.
+all there or none of them, and a file that the index does not name is what a crash left behind. A pack ends with the
+places of its blocks, from which an index that was lost is made anew.
 """
 
 import errno
+import fcntl
 import os
 import sqlite3
+import struct
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from offchain_worker.errors import ArtifactMissing
 from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.disk import read_at, sync_folder
 
+LOCK = "lock"
+"""File in the store's folder: whoever adds holds it with others, whoever deletes or makes an index holds it alone."""
 BUSY_S = 60.0
 """How long to wait for another process that changes the index, in seconds."""
-SPARSE = 2
-"""A pack whose blocks are less than this part of it is written anew without the holes."""
+SMALL_HOLES_BYTES = 1 << 20
+"""Holes in a pack that are not worth writing it anew."""
+
+_RECORD = struct.Struct(">36sQI")
+_FOOTER = struct.Struct(">Q8s")
+_MAGIC = b"lattice1"
 
 Bytes = TypeVar("Bytes", bytes, memoryview)
 
@@ -53,12 +62,15 @@ class Packs:
         self._lock = Lock()
         index = root / "index.sqlite"
         if not index.exists():
-            _create(index)
+            with (root / LOCK).open("a") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if not index.exists():
+                    _create(index, self._folder)
         self._index = sqlite3.connect(
             index, timeout=BUSY_S, isolation_level=None, check_same_thread=False
         )
-        self._index.execute("PRAGMA synchronous = FULL")
-        self._index.execute("PRAGMA fullfsync = ON")  # macOS
+        self._rows("PRAGMA synchronous = FULL")
+        self._rows("PRAGMA fullfsync = ON")  # macOS
 
     def new(self) -> Path:
         """Return a path for a new pack."""
@@ -70,11 +82,8 @@ class Packs:
 
     def find(self, cid: Cid) -> Place | None:
         """Return where a block lies."""
-        with self._lock:
-            found = self._index.execute(
-                "SELECT pack, offset, length FROM blocks WHERE cid = ?", (cid.data,)
-            ).fetchone()
-        return Place(*found) if found else None
+        found = self._rows("SELECT pack, offset, length FROM blocks WHERE cid = ?", cid.data)
+        return Place(*found[0]) if found else None
 
     def read(self, cid: Cid) -> bytes:
         """Return a block, unchecked.
@@ -117,30 +126,36 @@ class Packs:
 
     def sparse(self) -> Iterator[dict[Cid, Place]]:
         """Yield the blocks of each pack that is mostly holes."""
-        with self._lock:
-            packs = self._index.execute(
-                "SELECT pack, SUM(length) FROM blocks GROUP BY pack"
-            ).fetchall()
-        for pack, size in packs:
+        for pack, size in self._rows("SELECT pack, SUM(length) FROM blocks GROUP BY pack"):
             with suppress(FileNotFoundError):
-                if size * SPARSE < (self._folder / pack).stat().st_size:
+                holes = (self._folder / pack).stat().st_size - size
+                if holes > max(size, SMALL_HOLES_BYTES):
                     yield self._blocks(pack)
 
     def sweep(self) -> None:
         """Delete the files that the index does not name. The caller holds the store alone."""
-        with self._lock:
-            named = {pack for (pack,) in self._index.execute("SELECT DISTINCT pack FROM blocks")}
+        named = {pack for (pack,) in self._rows("SELECT DISTINCT pack FROM blocks")}
         for path in self._folder.iterdir():
             if path.name not in named:
                 path.unlink()
 
     def _blocks(self, pack: str) -> dict[Cid, Place]:
-        with self._lock:
-            rows = self._index.execute(
-                "SELECT cid, pack, offset, length FROM blocks WHERE pack = ? ORDER BY offset",
-                (pack,),
-            ).fetchall()
+        rows = self._rows(
+            "SELECT cid, pack, offset, length FROM blocks WHERE pack = ? ORDER BY offset", pack
+        )
         return {Cid(cid): Place(*place) for cid, *place in rows}
+
+    def _rows(self, sql: str, *values: Any) -> list[Any]:
+        """Ask the index.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        with self._lock:
+            try:
+                return self._index.execute(sql, values).fetchall()
+            except sqlite3.DatabaseError as error:
+                raise _failed(error) from error
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
@@ -157,8 +172,8 @@ class Packs:
             except BaseException as error:
                 if self._index.in_transaction:
                     self._index.execute("ROLLBACK")
-                if isinstance(error, sqlite3.OperationalError):
-                    raise OSError(errno.EIO, f"index of the store: {error}") from error
+                if isinstance(error, sqlite3.DatabaseError):
+                    raise _failed(error) from error
                 raise
 
 
@@ -168,15 +183,47 @@ def _read(path: Path, place: Place) -> bytes:
         return file.read(place.size_bytes) or b""
 
 
-def _create(index: Path) -> None:
-    """Make an empty index; of two processes, one wins."""
-    made = index.with_name(f"{uuid4().hex}.new")
-    with suppress(FileExistsError):
-        try:
-            connection = sqlite3.connect(made)
-            connection.executescript(_SCHEMA)
-            connection.close()
-            os.link(made, index)
-        finally:
-            made.unlink(missing_ok=True)
+def _failed(error: sqlite3.DatabaseError) -> OSError:
+    return OSError(
+        errno.EIO, f"index of the store: {error}: look at the disk; deleted, it is made anew"
+    )
+
+
+def trailer(places: Mapping[Cid, Place]) -> bytes:
+    """Return what a pack ends with: where each block is, and how many there are."""
+    records = [_RECORD.pack(c.data, at.offset_bytes, at.size_bytes) for c, at in places.items()]
+    return b"".join(records) + _FOOTER.pack(len(records), _MAGIC)
+
+
+def _read_trailer(path: Path) -> list[tuple[bytes, str, int, int]]:
+    """Return the rows of a pack; none for a file that is no whole one."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(end - _FOOTER.size, 0))
+        footer = file.read()
+        count, magic = _FOOTER.unpack(footer) if len(footer) == _FOOTER.size else (0, b"")
+        start = end - _FOOTER.size - count * _RECORD.size
+        if magic != _MAGIC or start < 0:
+            return []
+        file.seek(start)
+        records = _RECORD.iter_unpack(file.read(count * _RECORD.size))
+        return [(cid, path.name, offset, length) for cid, offset, length in records]
+
+
+def _create(index: Path, packs: Path) -> None:
+    """Make an index of the packs that are there, mostly none."""
+    for suffix in (
+        "-wal",
+        "-shm",
+    ):  # of an index that was lost: SQLite would add them to the new one
+        index.with_name(index.name + suffix).unlink(missing_ok=True)
+    made = index.with_name(f"{index.name}.new")
+    made.unlink(missing_ok=True)
+    with closing(sqlite3.connect(made)) as connection:
+        connection.executescript(_SCHEMA)
+        for path in packs.iterdir():
+            rows = _read_trailer(path)
+            connection.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?)", rows)
+        connection.commit()
+    made.rename(index)
     sync_folder(index.parent)

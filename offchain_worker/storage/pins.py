@@ -8,6 +8,7 @@ from pathlib import Path
 from offchain_worker.errors import BadArtifact
 from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.disk import sync_folder
+from offchain_worker.storage.packs import LOCK
 
 
 class Pins:
@@ -16,7 +17,7 @@ class Pins:
     def __init__(self, root: Path) -> None:
         self._folder = root / "pins"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = root / "lock"
+        self._lock = root / LOCK
 
     def add(self, cid: Cid) -> None:
         """Keep a root from now on."""

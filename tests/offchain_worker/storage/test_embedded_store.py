@@ -15,6 +15,9 @@ adding
 ├── when a disk fails on the way: it raises; packs that were done are whole, and no other is there
 ├── when it is killed at any write: what is there is whole, and the next one who opens the store frees the disk
 └── while another process adds: opening the store leaves its pack alone
+index
+├── when it is lost: it is made anew from the packs, without what is no whole pack
+└── when it is damaged: there is an OSError, and no pack is deleted
 unpin
 └── frees the disk, also of packs of which another root needs a part
 """
@@ -228,6 +231,44 @@ def test_open__while_another_adds__leaves_its_pack_alone(tmp_path):
         EmbeddedStore(tmp_path)
 
     assert store.get(Cid.of(RAW, b"hello")) == b"hello"
+
+
+def remove_index(folder):
+    for path in folder.glob("index.sqlite*"):
+        path.unlink()
+
+
+def test_open__when_the_index_is_lost__makes_it_anew(tmp_path):
+    (tmp_path / "file").write_bytes(os.urandom((3 << 20) + 5))
+    store = EmbeddedStore(tmp_path / "s")
+    root, small, empty = (
+        store.add(tmp_path / "file").cid,
+        store.add_bytes(b"x"),
+        store.add_bytes(b""),
+    )
+    del store
+    remove_index(tmp_path / "s")
+    for name, data in {"cut": b"abc", "none": b"", "other": bytes(100)}.items():
+        (tmp_path / "s/packs" / name).write_bytes(data)
+
+    store = EmbeddedStore(tmp_path / "s")
+
+    assert store.verify(root, 4 << 20).size_bytes == (3 << 20) + 5
+    assert (store.get(small), store.get(empty)) == (b"x", b"")
+    assert sorted(store.pins.all()) == sorted([root, small, empty])
+    assert len(packs(tmp_path / "s")) == 3
+
+
+def test_open__when_the_index_is_damaged__raises_and_deletes_nothing(tmp_path):
+    EmbeddedStore(tmp_path).add_bytes(b"hello")
+    remove_index(tmp_path)
+    (tmp_path / "index.sqlite").write_bytes(b"no database at all" * 1000)
+    before = packs(tmp_path)
+
+    with pytest.raises(OSError, match="index of the store"):
+        EmbeddedStore(tmp_path)
+
+    assert packs(tmp_path) == before != set()
 
 
 def test_unpin__frees_the_disk_and_keeps_what_another_root_needs(tmp_path):
