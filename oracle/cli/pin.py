@@ -309,13 +309,18 @@ def run(home: Path, gateways: tuple[str, ...], take: bool, max_bytes: int, every
         try:
             with _pinner(home) as (manager, _, store):
                 while True:
-                    look(manager, store)
+                    try:
+                        look(manager, store)
+                    except RpcError as error:
+                        if error.action != "retry":
+                            raise
+                        say(f"waiting for the chain: {error}")
                     time.sleep(every_s)
-        except (RpcError, StoreBusy) as error:
+        except (RpcError, StoreBusy) as error:  # while it starts, or the disk is full
             if error.action != "retry":
                 raise
             say(f"waiting: {error}")
-        time.sleep(every_s)
+            time.sleep(every_s)
 
 
 @pin.command()

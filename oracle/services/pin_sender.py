@@ -82,6 +82,10 @@ class PinSender:
         self._submitter.send(self._head or self._look())
         self._database.commit()
 
+    def forget(self) -> None:
+        """Drop what was not committed, after an error."""
+        self._database.rollback()
+
     def queue(self, call: Call) -> bool:
         """Sign and store a transaction for the next `send`. Returns False when there is one for its purpose already.
 

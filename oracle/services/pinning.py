@@ -15,7 +15,7 @@ from offchain_worker.storage.store import EmbeddedStore
 from offchain_worker.storage.walk import Stat, Stream
 from oracle.chain.contracts import Contracts
 from oracle.chain.outbox import Call
-from oracle.errors import OutboxFull, Reverted
+from oracle.errors import OutboxFull, Reverted, RpcError, StoreBusy
 from oracle.logs import line
 from oracle.services.pin_places import CONTRACT, PinPlaces, ended
 from oracle.services.pin_sender import PinSender
@@ -71,15 +71,17 @@ class PinningManager:
         """Go on with what was sent, answer what is asked, and claim what has ended; returns how many are new.
 
         What fails for one place is logged, and tried again with the next tick as long as there is time.
+
+        Raises:
+            RpcError, StoreBusy: Chain or disk cannot be used now; what was not committed is dropped.
         """
-        self._sender.check()
-        queued = 0
-        for number, cid in self._places.joined():
-            try:
-                queued += self._serve(number, cid)
-            except (Reverted, OutboxFull, WorkerError) as error:
-                _log.warning(line("a challenge waits", deal=number, reason=error))
-        self._sender.send()
+        try:
+            self._sender.check()
+            queued = sum(self._try_to_serve(number, cid) for number, cid in self._places.joined())
+            self._sender.send()
+        except (RpcError, StoreBusy):
+            self._sender.forget()
+            raise
         return queued
 
     def claim(self, deal_id: int) -> str | None:
@@ -98,6 +100,13 @@ class PinningManager:
         return purpose
 
     # --- internals
+
+    def _try_to_serve(self, number: int, cid: Cid) -> bool:
+        try:
+            return self._serve(number, cid)
+        except (Reverted, OutboxFull, WorkerError) as error:
+            _log.warning(line("a challenge waits", deal=number, reason=error))
+            return False
 
     def _serve(self, number: int, cid: Cid) -> bool:
         us = self._sender.address
