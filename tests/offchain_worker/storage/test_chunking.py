@@ -154,10 +154,10 @@ def test_add__what_it_stored_reads_back_the_same(store, model, threads, tmp_path
 def test_add__when_writing_fails__raises_and_the_next_one_works(store, model, monkeypatch):
     folder, stream = model
 
-    def full(descriptor):
+    def full(*_):
         raise OSError(28, "no space left")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "pwrite", full)
     with pytest.raises(OSError, match="no space left"):
         store.add(folder, 2)
     monkeypatch.undo()
