@@ -85,6 +85,7 @@ class Bench:
         self.measure("scan 2 threads", lambda: self.check(scan(self.file, threads=2).cid))
         for threads in (1, 2):
             shutil.rmtree(self.folder / "store", ignore_errors=True)
+            os.sync()  # a store does not pay for the deletion of the one before
             store = EmbeddedStore(self.folder / "store")
             name = f"store {threads} thread{'s'[: threads - 1]}"
             self.measure(name, lambda n=threads, s=store: self.check(s.add(self.file, n).cid))

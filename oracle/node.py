@@ -22,6 +22,7 @@ from oracle.keys import KeySigner, from_settings
 from oracle.remote_signer import RemoteSigner
 from oracle.server.http import HealthServer
 from oracle.services.lease import Lease
+from oracle.services.pin_sender import PinSender
 from oracle.services.provider import Provider
 from oracle.services.runner import Runner
 from oracle.services.sandbox import Sandbox
@@ -222,6 +223,40 @@ def require_scale() -> None:
         raise ConfigError(
             "queue.url is set, and the packages for it are missing: `pip install 'lattice[scale]'`"
         )
+
+
+@contextmanager
+def open_pin_sender(settings: Settings, contracts: Contracts) -> Iterator[PinSender]:
+    """Yield what brings a pinner's transactions to the chain, with its lease held.
+
+    Raises:
+        OracleError: a setting, key or database is missing or wrong, or another process runs already.
+    """
+    signer = open_signer(settings, contracts)
+    deployment = contracts.deployment
+    identity = {
+        "chain_id": str(deployment.chain_id),
+        "genesis": deployment.genesis,
+        "incentives": contracts.address("IPFSIncentives"),
+    }
+    with (
+        Lease(settings.home / "pinner.lock", f"the pins of {settings.home}"),
+        Lease(key_lock(settings, contracts, signer), f"the key of {signer.address}"),
+    ):
+        store = Store(settings.path(settings.paths.database).with_name("pins.sqlite"), identity)
+        try:
+            sender = PinSender(
+                store,
+                contracts,
+                signer,
+                confirmations=settings.chain.confirmations,
+                max_fee_wei=int(settings.limits.max_fee_gwei * WEI_PER_GWEI),
+                bump_after_blocks=settings.limits.bump_after_blocks,
+            )
+            sender.start()
+            yield sender
+        finally:
+            store.close()
 
 
 @contextmanager

@@ -3,12 +3,16 @@
 The header is always that of one root, so it is compared and not parsed. Every block is hashed before it is given out.
 """
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import BinaryIO
 
 from offchain_worker.errors import BadArtifact, CorruptedBlock
 from offchain_worker.storage.cid import CID_BYTES, Cid
 from offchain_worker.storage.dag import MAX_BLOCK_BYTES
+from offchain_worker.storage.disk import sync, sync_folder
 from offchain_worker.storage.layout import Get, Put
 from offchain_worker.storage.walk import visit
 
@@ -26,6 +30,25 @@ def write_car(cid: Cid, get: Get, max_bytes: int) -> Iterator[bytes]:
             seen.add(found.cid)
             block = get(found.cid)
             yield _varint(CID_BYTES + len(block)) + found.cid.data + block
+
+
+def export_car(cid: Cid, get: Get, to: Path, max_bytes: int) -> None:
+    """Write the CAR of a file or folder to `to`, which must not exist. It appears whole or not at all.
+
+    Raises:
+        FileExistsError: Something is at `to`.
+        And what `walk.visit` raises.
+    """
+    if to.exists() or to.is_symlink():
+        raise FileExistsError(f"expected nothing at {to}")
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(dir=to.parent, prefix=f".{to.name}.", suffix=".partial") as file:
+        for piece in write_car(cid, get, max_bytes):
+            file.write(piece)
+        file.flush()
+        sync(file.fileno())
+        os.link(file.name, to)
+    sync_folder(to.parent)
 
 
 class CarReader:

@@ -8,6 +8,7 @@ from pathlib import Path
 from offchain_worker.errors import ArtifactTooLarge, BadArtifact
 from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.dag import Directory, Link
+from offchain_worker.storage.disk import sync, sync_folder
 from offchain_worker.storage.layout import MAX_DEPTH, Get, read_block, read_file
 
 MAX_ENTRIES = 10_000
@@ -24,18 +25,9 @@ def export(cid: Cid, get: Get, to: Path, max_bytes: int) -> None:
         writer = _Writer(cid, get, max_bytes)
         writer.write(cid, work / "root", depth=0)
         _move(work / "root", to)
-        sync(to.parent)
+        sync_folder(to.parent)
     finally:
         shutil.rmtree(work)
-
-
-def sync(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _move(source: Path, to: Path) -> None:
@@ -78,7 +70,7 @@ class _Writer:
             raise BadArtifact(f"expected different names in folder {cid}, got one twice")
         for link in content.links:
             self.write(link.cid, to / _safe_name(cid, link), depth + 1)
-        sync(to)
+        sync_folder(to)
 
     def _write_file(self, cid: Cid, to: Path) -> None:
         try:
@@ -87,7 +79,7 @@ class _Writer:
                     self._left_bytes -= len(piece)
                     file.write(piece)
                 file.flush()
-                os.fsync(file.fileno())
+                sync(file.fileno())
         except ArtifactTooLarge as error:
             raise ArtifactTooLarge(
                 f"expected at most {self._max_bytes} bytes in {self._root}, got more"

@@ -103,6 +103,10 @@ class Fetch:
                 while todo and len(running) < self._limits.parallel:
                     running.add(asyncio.create_task(self._take(todo.pop())))
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                # Each is asked, although the first error ends it: asyncio logs those that nobody asked for.
+                for error in [task.exception() for task in done]:
+                    if error is not None:
+                        raise error
                 for task in done:
                     todo += task.result()
         finally:

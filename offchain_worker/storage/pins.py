@@ -7,7 +7,8 @@ from pathlib import Path
 
 from offchain_worker.errors import BadArtifact
 from offchain_worker.storage.cid import Cid
-from offchain_worker.storage.export import sync
+from offchain_worker.storage.disk import sync_folder
+from offchain_worker.storage.packs import LOCK
 
 
 class Pins:
@@ -16,21 +17,21 @@ class Pins:
     def __init__(self, root: Path) -> None:
         self._folder = root / "pins"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = root / "lock"
+        self._lock = root / LOCK
 
     def add(self, cid: Cid) -> None:
         """Keep a root from now on."""
         path = self._folder / str(cid)
         if not path.exists():
             path.touch()
-            sync(self._folder)
+            sync_folder(self._folder)
 
     def remove(self, cid: Cid) -> bool:
         """Keep it no longer; returns whether it was kept."""
         path = self._folder / str(cid)
         kept = path.exists()
         path.unlink(missing_ok=True)
-        sync(self._folder)
+        sync_folder(self._folder)
         return kept
 
     def has(self, cid: Cid) -> bool:
@@ -46,6 +47,17 @@ class Pins:
             except BadArtifact:
                 continue  # not ours
         return roots
+
+    @contextmanager
+    def locked_if_free(self) -> Iterator[bool]:
+        """Hold the store's lock alone, unless somebody else has it; gives whether it is held."""
+        with self._lock.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
 
     @contextmanager
     def locked(self, *, alone: bool) -> Iterator[None]:

@@ -11,19 +11,26 @@ The stream of a folder is its files' bytes, one after the other, in the order of
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 from offchain_worker.errors import BadArtifact
+from offchain_worker.storage.possession_hash import (
+    BLOCK_DEPTH,
+    EMPTY,
+    GROUP_LEAVES,
+    LEAF_BYTES,
+    MEBIBYTE,
+    block_hash,
+    fold,
+    group_hash,
+    group_hashes,
+    leaf_hash,
+    leaf_hashes,
+    node_hash,
+)
 
-LEAF_BYTES = 1 << 10
-GROUP_LEAVES = 8
-MEBIBYTE = 1 << 20
 SHARD_BYTES = 128 << 20
-EMPTY = bytes(32)
 
 _LEAVES = MEBIBYTE // LEAF_BYTES
-_BLOCK_DEPTH = 7
-_TAGGED = sha256(b"\x00")
 _SHARD_BLOCKS = SHARD_BYTES // MEBIBYTE
 
 
@@ -40,21 +47,6 @@ def leaf_length(size_bytes: int, index: int) -> int:
 def path_length(leaves: int) -> int:
     """Number of hashes that lead from one of so many leaves to the root: its group's others, then one per level."""
     return GROUP_LEAVES - 1 + _depth(-(-leaves // GROUP_LEAVES))
-
-
-def leaf_hash(leaf: bytes) -> bytes:
-    """Return the lowest node above a leaf."""
-    return sha256(b"\x00" + leaf).digest()
-
-
-def group_hash(leaves: Sequence[bytes]) -> bytes:
-    """Return the node above the hashes of at most 8 leaves."""
-    return sha256(b"\x02" + b"".join(leaves).ljust(32 * GROUP_LEAVES, b"\0")).digest()
-
-
-def node_hash(left: bytes, right: bytes) -> bytes:
-    """Return the node above two nodes; nothing is above nothing."""
-    return EMPTY if left == right == EMPTY else sha256(b"\x01" + left + right).digest()
 
 
 def root_of(index: int, leaf: bytes, path: Sequence[bytes]) -> bytes:
@@ -100,7 +92,7 @@ class Tree:
     @property
     def root(self) -> bytes:
         """The possession root; 32 zero bytes for an empty stream."""
-        return _fold(list(self.blocks), _depth(len(self.blocks)))[-1][0] if self.blocks else EMPTY
+        return fold(list(self.blocks), _depth(len(self.blocks)))[-1][0] if self.blocks else EMPTY
 
     @property
     def shards(self) -> tuple[bytes, ...]:
@@ -108,7 +100,7 @@ class Tree:
         if len(self.blocks) <= _SHARD_BLOCKS:
             return (self.root,)
         parts = range(0, len(self.blocks), _SHARD_BLOCKS)
-        return tuple(_fold(list(self.blocks[i : i + _SHARD_BLOCKS]), 7)[-1][0] for i in parts)
+        return tuple(fold(list(self.blocks[i : i + _SHARD_BLOCKS]), 7)[-1][0] for i in parts)
 
     def prove(self, index: int, mebibyte: bytes) -> Proof:
         """Prove a leaf.
@@ -125,36 +117,20 @@ class Tree:
             raise BadArtifact(f"expected a leaf below {leaves}, got {index}")
         block, at = divmod(index, _LEAVES)
         group, member = divmod(at, GROUP_LEAVES)
-        hashes = _leaf_hashes(mebibyte)
+        hashes = leaf_hashes(mebibyte)
         whole = _depth(-(-leaves // GROUP_LEAVES))
-        low = _fold(_group_hashes(hashes), min(whole, _BLOCK_DEPTH))
+        low = fold(group_hashes(hashes), min(whole, BLOCK_DEPTH))
         if low[-1][0] != self.blocks[block]:
             raise BadArtifact(
                 f"expected MiB {block} of the stream with node {self.blocks[block].hex()}, "
                 f"got {len(mebibyte)} bytes with {low[-1][0].hex()}: the file was changed"
             )
-        high = _fold(list(self.blocks), whole - len(low) + 1)
+        high = fold(list(self.blocks), whole - len(low) + 1)
         others = hashes[group * GROUP_LEAVES :][:GROUP_LEAVES]
         others += [EMPTY] * (GROUP_LEAVES - len(others))
         others.pop(member)
         leaf = mebibyte[at * LEAF_BYTES : (at + 1) * LEAF_BYTES]
         return Proof(index, leaf, (*others, *_beside(low, group), *_beside(high, block)))
-
-    def pack(self) -> bytes:
-        """Return it as bytes: the size in 8 bytes, big-endian, then the nodes."""
-        return self.size_bytes.to_bytes(8, "big") + b"".join(self.blocks)
-
-    @classmethod
-    def unpack(cls, data: bytes) -> "Tree":
-        """Read what `pack` wrote.
-
-        Raises:
-            BadArtifact: It is not that.
-        """
-        size = int.from_bytes(data[:8], "big")
-        if len(data) != 8 + 32 * -(-size // MEBIBYTE):
-            raise BadArtifact(f"expected a packed possession tree, got {len(data)} bytes")
-        return cls(size, tuple(data[i : i + 32] for i in range(8, len(data), 32)))
 
 
 class TreeBuilder:
@@ -174,21 +150,27 @@ class TreeBuilder:
             self._rest += piece[:at]
             if len(self._rest) < MEBIBYTE:
                 return
-            self._blocks.append(_block(self._rest))
+            self._blocks.append(block_hash(self._rest))
             self._rest.clear()
         view = memoryview(piece)
         while len(piece) - at >= MEBIBYTE:
-            self._blocks.append(_block(view[at : at + MEBIBYTE]))
+            self._blocks.append(block_hash(view[at : at + MEBIBYTE]))
             at += MEBIBYTE
         self._rest += view[at:]
 
     def finish(self) -> Tree:
         """Return the tree of all that came. The builder is used up."""
         if self._rest:
-            groups = _group_hashes(_leaf_hashes(self._rest))
-            levels = _BLOCK_DEPTH if self._blocks else _depth(len(groups))
-            self._blocks.append(_fold(groups, levels)[-1][0])
+            self._blocks.append(rest_hash(self._rest, is_all=not self._blocks))
         return Tree(self._size_bytes, tuple(self._blocks))
+
+
+def rest_hash(rest: bytes | bytearray | memoryview, *, is_all: bool) -> bytes:
+    """Return the node over the last bytes of a stream, fewer than a mebibyte; a stream of only these is less deep."""
+    if not is_all:
+        return block_hash(rest)
+    groups = group_hashes(leaf_hashes(rest))
+    return fold(groups, _depth(len(groups)))[-1][0]
 
 
 def tree_of(data: bytes) -> Tree:
@@ -207,35 +189,6 @@ def sample(size_bytes: int, count: int) -> list[int]:
 def _depth(nodes: int) -> int:
     """Levels of a binary tree above so many nodes."""
     return max(nodes - 1, 0).bit_length()
-
-
-def _block(mebibyte: bytearray | memoryview) -> bytes:
-    return _fold(_group_hashes(_leaf_hashes(mebibyte)), _BLOCK_DEPTH)[-1][0]
-
-
-def _leaf_hashes(data: bytes | bytearray | memoryview) -> list[bytes]:
-    """Return `leaf_hash` of each leaf. Each is a copy of a hash with the tag, so that no leaf is copied behind one."""
-    hashes = []
-    with memoryview(data) as view:
-        for start in range(0, len(view), LEAF_BYTES):
-            hashed = _TAGGED.copy()
-            hashed.update(view[start : start + LEAF_BYTES])
-            hashes.append(hashed.digest())
-    return hashes
-
-
-def _group_hashes(leaves: list[bytes]) -> list[bytes]:
-    return [group_hash(leaves[i : i + GROUP_LEAVES]) for i in range(0, len(leaves), GROUP_LEAVES)]
-
-
-def _fold(level: list[bytes], levels: int) -> list[list[bytes]]:
-    """Return this level and those above it; the last one is the root of `levels` levels alone."""
-    all_levels = [level]
-    for _ in range(levels):
-        padded = level + [EMPTY] * (len(level) % 2)
-        level = [node_hash(padded[i], padded[i + 1]) for i in range(0, len(padded), 2)]
-        all_levels.append(level)
-    return all_levels
 
 
 def _beside(levels: list[list[bytes]], at: int) -> list[bytes]:

@@ -59,6 +59,17 @@ class StorageService:
         await self._fetch(cid, max_bytes, progress)
         await asyncio.to_thread(self._store.export, cid, to, max_bytes)
 
+    async def export_car(self, cid: Cid, to: Path, max_bytes: int) -> None:
+        """Write a file or folder as a CAR file, after fetching what is missing. Errors as `retrieve`."""
+        if to.exists():
+            raise FileExistsError(f"expected nothing at {to}")
+        await self._fetch(cid, max_bytes, nothing)
+        await asyncio.to_thread(self._store.export_car, cid, to, max_bytes)
+
+    async def import_car(self, path: Path, max_bytes: int) -> Cid:
+        """Store and pin what a CAR file holds; returns its root. Errors as `EmbeddedStore.add_car`."""
+        return await asyncio.to_thread(self._store.add_car, path, max_bytes)
+
     async def pin(self, cid: Cid, max_bytes: int, progress: Progress = nothing) -> Stat:
         """Keep a file or folder here and with all pinners; return what there is.
 

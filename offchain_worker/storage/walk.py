@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -64,31 +64,40 @@ def visit(cid: Cid, get: Get, max_bytes: int) -> Iterator[Visit]:
         yield found
 
 
-def stat(cid: Cid, get: Get, threads: int, max_bytes: int) -> Stat:
+def stat(
+    cid: Cid,
+    get: Get,
+    threads: int,
+    max_bytes: int,
+    length: Callable[[Cid], int] | None = None,
+) -> Stat:
     """Fetch every block below a root, leaves with several threads, and return what there is.
 
-    `get` checks the hash of what it returns, so this is also the check that all is there and undamaged. Errors as
-    `visit`.
+    `get` checks the hash of what it returns, and `length`, if it is given, that of a leaf whose length it returns. So
+    this is also the check that all is there and undamaged. Errors as `visit`.
     """
     blocks = files = size = 0
+    length = length or (lambda leaf: len(get(leaf)))
     waiting: deque[tuple[Visit, Future[int]]] = deque()
 
-    def length(leaf: Cid) -> int:
-        return len(get(leaf))
+    def compare(found: Visit, got: int) -> None:
+        if got != found.size_bytes:
+            raise BadArtifact(
+                f"expected {found.size_bytes} bytes at {found.cid}, as its parent says, got {got}"
+            )
 
     def check() -> None:
         found, future = waiting.popleft()
-        if future.result() != found.size_bytes:
-            raise BadArtifact(
-                f"expected {found.size_bytes} bytes at {found.cid}, as its parent says, got {future.result()}"
-            )
+        compare(found, future.result())
 
     with ThreadPoolExecutor(threads) as pool:
         for found in visit(cid, get, max_bytes):
             blocks += 1
             files += found.is_file
             size += found.size_bytes
-            if found.is_leaf:
+            if found.is_leaf and threads == 1:  # another thread would only cost its handing over
+                compare(found, length(found.cid))
+            elif found.is_leaf:
                 waiting.append((found, pool.submit(length, found.cid)))
             if len(waiting) > AHEAD * threads:
                 check()

@@ -97,6 +97,7 @@ class Row:
     target: str
     data: bytes
     gas: int
+    value_wei: int
     deadline_s: int
     state: RowState
     cancel: bool
@@ -116,6 +117,7 @@ class Call:
         job_id: Job that it is about, if any.
         deadline_s: Chain time after which it is pointless; 0 for never.
         callback_gas: Most gas that a stranger's contract may use in it.
+        value_wei: Money to send along; such a call shares its transaction with no other.
     """
 
     purpose: str
@@ -125,6 +127,7 @@ class Call:
     job_id: int | None = None
     deadline_s: int = 0
     callback_gas: int = 0
+    value_wei: int = 0
 
 
 class Outbox:
@@ -177,7 +180,8 @@ class Outbox:
         if self._signer.resting:
             raise SignerUnavailable(self._signer.trouble)
         target, data = self._encoded(calls)
-        gas = self._contracts.simulate(self.sender, target, data) * 6 // 5 + 5_000
+        (value_wei,) = {call.value_wei for call in calls}
+        gas = self._contracts.simulate(self.sender, target, data, value_wei) * 6 // 5 + 5_000
         if len(calls) > 1:  # a callback that was idle just now must not starve the calls after it
             gas += sum(call.callback_gas for call in calls)
         fees, nonce = self.fees(), self.next_nonce()
@@ -189,6 +193,7 @@ class Outbox:
             min(gas, MOST_GAS),
             parts=[Part(call.purpose, call.job_id) for call in calls],
             deadline_s=min((call.deadline_s for call in calls if call.deadline_s), default=0),
+            value_wei=value_wei,
         )
         self._sign_new(row_id, fees)
         return True
@@ -208,7 +213,7 @@ class Outbox:
             RpcError: the chain could not be asked.
         """
         try:
-            self._contracts.simulate(self.sender, *self._encoded((call,)))
+            self._contracts.simulate(self.sender, *self._encoded((call,)), call.value_wei)
         except Reverted as reverted:
             return reverted
         return None
@@ -367,7 +372,7 @@ class Outbox:
                 "chainId": self._contracts.deployment.chain_id,
                 "nonce": row["nonce"],
                 "to": self.sender if cancel else row["target"],
-                "value": 0,
+                "value": 0 if cancel else int(row["value_wei"]),
                 "data": b"" if cancel else row["data"],
                 "gas": TRANSFER_GAS if cancel else row["gas"],
                 "maxFeePerGas": fees.max_fee_wei,
@@ -393,11 +398,13 @@ class Outbox:
         self, nonce: int, purpose: str, target: str, data: bytes, gas: int, **more: Any
     ) -> int:
         cursor = self._store.write(
-            "INSERT INTO outbox (sender, nonce, purpose, target, data, gas, deadline_s, state, cancel) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, 'signed', ?)",
+            "INSERT INTO outbox "
+            "(sender, nonce, purpose, target, data, gas, value_wei, deadline_s, state, cancel) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'signed', ?)",
             (
                 *(self.sender, nonce, purpose, target, data, gas),
-                *(more.get("deadline_s", 0), more.get("cancel", False)),
+                *(str(more.get("value_wei", 0)), more.get("deadline_s", 0)),
+                more.get("cancel", False),
             ),
         )
         assert cursor.lastrowid is not None  # noqa: S101  # set after every insert
@@ -432,6 +439,7 @@ class Outbox:
             target=row["target"],
             data=row["data"],
             gas=row["gas"],
+            value_wei=int(row["value_wei"]),
             deadline_s=row["deadline_s"],
             state=row["state"],
             cancel=bool(row["cancel"]),

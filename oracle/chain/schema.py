@@ -37,6 +37,7 @@ CREATE INDEX jobs_by_status ON jobs (status, deadline_s);
 CREATE TABLE outbox (
   id INTEGER PRIMARY KEY, sender TEXT NOT NULL, nonce INTEGER NOT NULL, purpose TEXT NOT NULL,
   target TEXT NOT NULL, data BLOB NOT NULL, gas INTEGER NOT NULL, deadline_s INTEGER NOT NULL,
+  value_wei TEXT NOT NULL DEFAULT '0', -- as text: it may be longer than 64 bits
   state TEXT NOT NULL, cancel INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '',
   block_number INTEGER, block_hash TEXT, success INTEGER, gas_used INTEGER
 );

@@ -216,7 +216,7 @@ class Submitter:
         if len(row.parts) > 1:
             return None
         try:
-            self._contracts.simulate(self._outbox.sender, row.target, row.data)
+            self._contracts.simulate(self._outbox.sender, row.target, row.data, row.value_wei)
         except Reverted as reverted:
             return reverted
         return None

@@ -1,9 +1,10 @@
 """`lattice pin`: keep models, be paid for it, and pay others for it."""
 
 import asyncio
+import os
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,8 +12,11 @@ from typing import Any, TypeVar
 import click
 
 from offchain_worker.storage.audit import audit
+from offchain_worker.storage.car import write_car
 from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.peers.gateway import Gateway
+from offchain_worker.storage.peers.kubo import Kubo
+from offchain_worker.storage.peers.pinning_service import PinningService
 from offchain_worker.storage.service import StorageService
 from offchain_worker.storage.store import EmbeddedStore
 from offchain_worker.storage.walk import Stat
@@ -29,9 +33,10 @@ from oracle.cli.common import (
     show,
     show_rows,
 )
-from oracle.errors import RpcError, SignerUnavailable
-from oracle.node import key_lock
-from oracle.services.lease import Lease
+from oracle.errors import RpcError, SignerUnavailable, StoreBusy
+from oracle.node import open_pin_sender
+from oracle.services.pin_places import PinPlaces
+from oracle.services.pin_sender import PinSender
 from oracle.services.pinning import PinningManager
 
 DAY_S = 86_400
@@ -105,6 +110,62 @@ def get(
         return found
 
     show(asdict(_with_service(_store(home), gateways, run)), as_json)
+
+
+@pin.command("export")
+@home_option
+@click.argument("cid", type=CidType())
+@click.argument("to", type=click.Path(path_type=Path))
+@from_option
+@click.option("--max-bytes", default=MOST_BYTES, help="Refuse what is longer.")
+def export_car(home: Path, cid: Cid, to: Path, gateways: tuple[str, ...], max_bytes: int) -> None:
+    """Write CID with all below it to a CAR file."""
+    _with_service(_store(home), gateways, lambda service: service.export_car(cid, to, max_bytes))
+    say(f"wrote {to}")
+
+
+@pin.command("import")
+@home_option
+@click.argument("car", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--max-bytes", default=MOST_BYTES, help="Refuse what is longer.")
+def import_car(home: Path, car: Path, max_bytes: int) -> None:
+    """Store and pin what a CAR file holds; shows its root."""
+    say(str(_store(home).add_car(car, max_bytes)))
+
+
+@pin.command()
+@home_option
+@click.argument("cid", type=CidType())
+@click.option("--kubo", "nodes", multiple=True, help="RPC of a Kubo node: it gets all of CID.")
+@click.option(
+    "--service", "services", multiple=True, help="Pinning service: it fetches CID itself."
+)
+@click.option("--token-env", default="", help="Environment variable with the services' token.")
+@click.option("--max-bytes", default=MOST_BYTES, help="Refuse what is longer.")
+def share(
+    home: Path,
+    cid: Cid,
+    nodes: tuple[str, ...],
+    services: tuple[str, ...],
+    token_env: str,
+    max_bytes: int,
+) -> None:
+    """Let other nodes keep CID, too."""
+    if not nodes and not services:
+        raise click.UsageError("name a --kubo or a --service")
+    store = _store(home)
+
+    async def run() -> None:
+        for url in nodes:
+            async with Kubo(url) as kubo:
+                await kubo.push(write_car(cid, store.get, max_bytes))
+                say(f"{kubo.name} keeps it")
+        for url in services:
+            async with PinningService(url, os.environ.get(token_env, "")) as service:
+                await service.pin(cid)
+                say(f"{service.name} keeps it")
+
+    asyncio.run(run())
 
 
 @pin.command()
@@ -205,7 +266,7 @@ def reclaim(home: Path, deal: int) -> None:
 @json_option
 def deals(home: Path, as_json: bool) -> None:
     """List deals with a free place, the most profitable first."""
-    rows = [asdict(offer) | {"cid": str(offer.cid)} for offer in _manager(home)[0].offered()]
+    rows = [asdict(offer) | {"cid": str(offer.cid)} for offer in _places(home).offered()]
     show_rows(rows, as_json, "no deal has a free place")
 
 
@@ -215,8 +276,8 @@ def deals(home: Path, as_json: bool) -> None:
 @from_option
 def join(home: Path, deal: int, gateways: tuple[str, ...]) -> None:
     """Fetch and check the version of DEAL, and take a place in it."""
-    manager, store = _manager(home)
-    say(f"joined in {_take(manager, store, deal, gateways)}")
+    with _pinner(home) as (manager, sender, store):
+        say(f"joined in {sender.wait(_take(manager, store, deal, gateways))}")
 
 
 @pin.command()
@@ -227,44 +288,43 @@ def join(home: Path, deal: int, gateways: tuple[str, ...]) -> None:
 @click.option("--every-s", default=5.0, show_default=True, help="How often to look.")
 def run(home: Path, gateways: tuple[str, ...], take: bool, max_bytes: int, every_s: float) -> None:
     """Answer challenges and claim rewards until told to end."""
-    session, store = Session(home), _store(home)
-    signer = session.signer
-    manager = PinningManager(session.contracts, signer, store)
-    lock = key_lock(session.settings, session.contracts, signer)
+    places = _places(home)
     refused: set[int] = set()
-    with Lease(
-        lock, f"the key of {signer.address}"
-    ):  # two that send with it get in each other's way
-        while True:
+
+    def look(manager: PinningManager, store: EmbeddedStore) -> None:
+        manager.tick()
+        for offer in places.offered() if take else []:
+            wanted = offer.profit_wei > 0 and offer.size_bytes <= max_bytes
+            if not wanted or offer.deal_id in refused:
+                continue
             try:
-                manager.tick()
-                for offer in manager.offered() if take else []:
-                    wanted = offer.profit_wei > 0 and offer.size_bytes <= max_bytes
-                    if wanted and offer.deal_id not in refused:
-                        _try_to_take(manager, store, offer.deal_id, gateways, refused)
-            except (RpcError, SignerUnavailable) as error:
-                if error.action != "retry":
-                    raise
-                say(f"waiting: {error}")
+                _take(manager, store, offer.deal_id, gateways)
+            except Exception as error:  # one bad deal must not end the others
+                if getattr(error, "action", "stop") == "retry":
+                    continue
+                refused.add(offer.deal_id)
+                say(f"deal {offer.deal_id} is left alone: {error}")
+
+    while True:
+        try:
+            with _pinner(home) as (manager, _, store):
+                while True:
+                    try:
+                        look(manager, store)
+                    except (RpcError, SignerUnavailable) as error:
+                        if error.action != "retry":
+                            raise
+                        say(f"waiting: {error}")
+                    time.sleep(every_s)
+        except (
+            RpcError,
+            SignerUnavailable,
+            StoreBusy,
+        ) as error:  # while it starts, or the disk is full
+            if error.action != "retry":
+                raise
+            say(f"waiting: {error}")
             time.sleep(every_s)
-
-
-def _try_to_take(
-    manager: PinningManager,
-    store: EmbeddedStore,
-    deal: int,
-    gateways: tuple[str, ...],
-    refused: set[int],
-) -> None:
-    """Join a deal. One bad deal must not end the others; one that only failed for now is tried again."""
-    try:
-        _take(manager, store, deal, gateways)
-    except Exception as error:
-        if getattr(error, "action", "stop") == "retry":
-            say(f"deal {deal} waits: {error}")
-            return
-        refused.add(deal)
-        say(f"deal {deal} is left alone: {error}")
 
 
 @pin.command()
@@ -272,7 +332,7 @@ def _try_to_take(
 @json_option
 def status(home: Path, as_json: bool) -> None:
     """Show our places: what is proved, missed, owed and next."""
-    rows = [asdict(held) | {"cid": str(held.cid)} for held in _manager(home)[0].held()]
+    rows = [asdict(held) | {"cid": str(held.cid)} for held in _places(home).held()]
     show_rows(rows, as_json, "no place in any deal")
 
 
@@ -281,8 +341,7 @@ def status(home: Path, as_json: bool) -> None:
 @json_option
 def stats(home: Path, as_json: bool) -> None:
     """Show sums over all places, and what this store keeps."""
-    manager, store = _manager(home)
-    held = manager.held()
+    held = _places(home).held()
     decided = sum(place.decided for place in held)
     values = {
         "places": len(held),
@@ -293,7 +352,7 @@ def stats(home: Path, as_json: bool) -> None:
         "proved_share": sum(place.proved for place in held) / decided if decided else None,
         "owed_wei": sum(place.owed_wei for place in held),
         "earned_wei": sum(place.earned_wei for place in held),
-        "pins": len(store.pins.all()),
+        "pins": len(_store(home).pins.all()),
     }
     show(values, as_json)
 
@@ -303,7 +362,9 @@ def stats(home: Path, as_json: bool) -> None:
 @click.argument("deal", type=int)
 def claim(home: Path, deal: int) -> None:
     """Claim what our place in DEAL has earned so far, to the balance in the Vault."""
-    say(f"claimed in {_manager(home)[0].claim(deal)}")
+    with _pinner(home) as (manager, sender, _):
+        purpose = manager.claim(deal)
+        say(f"claimed in {sender.wait(purpose)}" if purpose else f"nothing is owed for deal {deal}")
 
 
 def _store(home: Path) -> EmbeddedStore:
@@ -311,9 +372,17 @@ def _store(home: Path) -> EmbeddedStore:
     return EmbeddedStore(settings.path(settings.paths.store))
 
 
-def _manager(home: Path) -> tuple[PinningManager, EmbeddedStore]:
+def _places(home: Path) -> PinPlaces:
+    session = Session(home)
+    return PinPlaces(session.contracts, session.signer.address)
+
+
+@contextmanager
+def _pinner(home: Path) -> Iterator[tuple[PinningManager, PinSender, EmbeddedStore]]:
     session, store = Session(home), _store(home)
-    return PinningManager(session.contracts, session.signer, store), store
+    places = PinPlaces(session.contracts, session.signer.address)
+    with open_pin_sender(session.settings, session.contracts) as sender:
+        yield PinningManager(session.contracts, places, sender, store), sender, store
 
 
 def _take(

@@ -203,7 +203,7 @@ def play(demo: Demo) -> None:
     for person in ("honest", "careless"):
         demo.join(person)
         console.print(f"{person} has the model, has checked its possession root, and joined")
-    shutil.rmtree(demo.homes["careless"] / "store" / "blocks")
+    shutil.rmtree(demo.homes["careless"] / "store" / "packs")
     console.print("careless deletes its copy to save the disk")
 
     console.rule("Challenges")

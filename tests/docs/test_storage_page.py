@@ -2,7 +2,7 @@
 
 docs/storage.md
 ├── gas figures are those of benchmarks/results/gas.json
-└── the sizes from which on a deal pays follow from them
+└── gas and pay of a place, and the sizes from which on it pays, follow from them
 """
 
 import json
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from oracle.services.pin_places import CLAIM_GAS, JOIN_GAS, answer_gas
 from oracle.services.pin_rules import GIB
-from oracle.services.pinning import CLAIM_GAS, JOIN_GAS, answer_gas
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/storage.md").read_text()
@@ -50,8 +50,13 @@ def test_table__says_from_which_size_on_a_deal_pays():
     assert len(rows) == 3
     for challenges, samples, days, cells in rows:
         shown = [float(cell.replace(",", "").split()[0]) for cell in cells.split("|")]
+        gas = JOIN_GAS + CLAIM_GAS + int(challenges) * answer_gas(int(samples), GIB)
         expected = [
-            breaks_even_gib(int(challenges), int(samples), int(days), price)
-            for price in GAS_PRICES_WEI
+            gas / 10**6,
+            RATE_WEI * int(days) / 10**9,
+            *(
+                breaks_even_gib(int(challenges), int(samples), int(days), price)
+                for price in GAS_PRICES_WEI
+            ),
         ]
         assert shown == [pytest.approx(value, rel=0.03) for value in expected]

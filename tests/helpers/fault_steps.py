@@ -135,8 +135,3 @@ def check_books(node: Node, market: Market, *, most_wasted_gas: int = 500_000) -
     assert {job for (job,) in answers} <= final
     assert len(answers) == len(set(answers))
     return books
-
-
-def path_of_block(folder: Path, cid_text: str) -> Path:
-    """File of a block in an embedded store."""
-    return next(path for path in folder.rglob("*") if path.is_file() and cid_text in path.name)

@@ -11,6 +11,7 @@ folder
 """
 
 import pytest
+from store_damage import overwrite
 
 from offchain_worker.artifacts import Artifacts
 from offchain_worker.errors import ArtifactMissing, BadModel, CorruptedBlock, ModelTooLarge
@@ -47,7 +48,7 @@ def test_folder__when_a_block_is_missing__raises_artifact_missing(artifacts):
 
 
 def test_folder__when_a_block_was_damaged__raises_corrupted_block(artifacts, store, xor_cid):
-    store._path(Cid.parse(xor_cid)).write_bytes(b"damaged")
+    overwrite(store, Cid.parse(xor_cid), b"damaged")
 
     with pytest.raises(CorruptedBlock, match=xor_cid):
         artifacts.folder(xor_cid)

@@ -24,6 +24,7 @@ import dag_cbor
 import magika
 import numpy as np
 import pytest
+from store_damage import overwrite
 
 from offchain_worker import payload, safetensors
 from offchain_worker.backends.reference import Backend
@@ -116,7 +117,7 @@ def test_infer__when_linked_bytes_are_damaged__raises_corrupted_block(
     worker, job_of, magika_cid, store
 ):
     cid = store.add_bytes(b"hello")
-    store._path(cid).write_bytes(b"hellO")
+    overwrite(store, cid, b"hellO")
 
     with pytest.raises(CorruptedBlock, match=str(cid)):
         worker.infer(job_of({"file": cid}, model_cid=magika_cid))

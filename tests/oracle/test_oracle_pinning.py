@@ -2,7 +2,7 @@
 
 manager
 ├── offered: the most profitable first, none that are full or ours
-├── take: fetches, checks root and size, joins; refuses a version whose root is not that of its bytes, and unpins it
+├── take: fetches, checks root and size, joins once; refuses a version whose root is not that of its bytes
 ├── tick: answers what is asked, once, after a restart too; does nothing when nothing is asked
 ├── tick: what a node refuses for one place does not keep the others waiting
 ├── tick: an event that an endpoint left out is found when all are read again
@@ -11,7 +11,7 @@ manager
 ├── at the end it claims pay and bond, and everything adds up
 └── held: what is owed is what a claim then pays
 command line
-├── add, fund, deals, join, status, stats, claim: the way of a deal
+├── add, export, import, share, fund, deals, join, status, stats, claim: the way of a deal
 └── check: a peer that has it, one that lies, one that has nothing
 audit
 └── of a peer that lacks some leaves finds that out
@@ -21,27 +21,20 @@ import asyncio
 import json
 import shutil
 import sys
-from types import SimpleNamespace
 
 import pytest
-from eth_account import Account
 from ipfs_server import IpfsServer
-from live_chain import ETHER, NATIVE
+from live_chain import NATIVE
+from live_pinning import CONTRACT, RATE, Pinner, open_deal, register
 
 from offchain_worker.errors import BadArtifact
 from offchain_worker.storage.audit import audit
+from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.peers.gateway import Gateway
-from offchain_worker.storage.service import StorageService
 from offchain_worker.storage.store import EmbeddedStore
 from oracle.cli import main
 from oracle.errors import RpcRefused
-from oracle.keys import KeySigner
-from oracle.services.pinning import UNSURE_BLOCKS, PinningManager, answer_gas
-
-CONTRACT = "IPFSIncentives"
-PERIOD, WINDOW = 40, 15
-BLOCK_S = 12
-RATE = 10**22
+from oracle.services.pin_places import UNSURE_BLOCKS, answer_gas
 
 
 @pytest.fixture
@@ -61,84 +54,16 @@ def gateway(tmp_path, files):
     server.stop()
 
 
-def register(chain, scan, root=None, size=None):
-    """Register the files as a model; returns its identifier."""
-    owner = chain.accounts[1]
-    verifier = chain.contracts.address("SignatureVerifier")
-    version = {
-        "digest": scan.cid.data[4:],
-        "possessionRoot": root or scan.tree.root,
-        "integerRoot": bytes(32),
-        "manifestHash": bytes(32),
-        "sizeBytes": size or scan.size_bytes,
-        "format": b"onnx".ljust(16, b"\0"),
-    }
-    terms = {"receiver": owner, "price": 1, "royaltyBps": 0, "token": NATIVE}
-    policy = chain.read("ModelRegistry", "policyIdOf", verifier, NATIVE, NATIVE)
-    chain.send("ModelRegistry", "register", "files", version, terms, policy, sender=owner)
-    return chain.read("ModelRegistry", "modelIdOf", owner, version["digest"])
-
-
-def open_deal(chain, model_id, size, rate=RATE, copies=2):
-    """Open a deal; returns its number."""
-    pay = chain.read(CONTRACT, "payOf", rate, size, PERIOD * BLOCK_S)
-    terms = {
-        "rate": rate,
-        "bond": pay * 12,
-        "period": PERIOD * BLOCK_S,
-        "window": WINDOW * BLOCK_S,
-        "challenges": 12,
-        "samples": 8,
-        "copies": copies,
-        "joinUntil": int(chain("eth_getBlockByNumber", "latest", False)["timestamp"], 16) + 10**6,
-    }
-    funder = chain.accounts[8]
-    value = pay * 12 * copies
-    chain.send(CONTRACT, "openDeal", model_id, 1, terms, sender=funder, value=value)
-    return chain.read(CONTRACT, "lastDealId")
-
-
 @pytest.fixture
 def deal(chain, gateway):
     return open_deal(chain, register(chain, gateway.scan), gateway.scan.size_bytes)
 
 
-class Pinner:
-    """A key with money, a store and a manager."""
-
-    def __init__(self, chain, folder):
-        account = Account.create()
-        chain("anvil_setBalance", account.address, hex(100 * ETHER))
-        self.chain, self.folder, self.key = chain, folder, account.key.to_0x_hex()
-        self.address, self.signer = account.address, KeySigner(account)
-        self.restart()
-
-    def restart(self):
-        self.store = EmbeddedStore(self.folder)
-        self.manager = PinningManager(self.chain.contracts, self.signer, self.store)
-
-    def take(self, deal, gateway):
-        async def run():
-            async with Gateway(gateway.url) as peer:
-                service = StorageService(self.store, [peer])
-                return await self.manager.take(deal, service.pin)
-
-        return asyncio.run(run())
-
-    def place(self, deal):
-        return SimpleNamespace(**self.chain.read(CONTRACT, "place", deal, self.address))
-
-    def to_challenge(self, deal):
-        """Mine until the next challenge can be seen."""
-        self.chain.mine(max(self.place(deal).round + 1 - self.chain.head(), 1))
-
-    def past_window(self, deal):
-        self.chain.mine(self.place(deal).round + WINDOW + 2 - self.chain.head())
-
-
 @pytest.fixture
 def pinner(chain, tmp_path):
-    return Pinner(chain, tmp_path / "pinner")
+    ready = Pinner(chain, tmp_path / "pinner").start()
+    yield ready
+    ready.end()
 
 
 def test_offered__names_the_most_profitable_first(chain, gateway, deal, pinner):
@@ -147,13 +72,13 @@ def test_offered__names_the_most_profitable_first(chain, gateway, deal, pinner):
     )
     better = open_deal(chain, model_id, gateway.scan.size_bytes, rate=2 * RATE, copies=1)
 
-    offered = pinner.manager.offered()
+    offered = pinner.places.offered()
 
     assert [(offer.deal_id, offer.places_left) for offer in offered] == [(better, 1), (deal, 2)]
     assert offered[1].cid == gateway.scan.cid
     assert 0 < offered[1].profit_wei < 12 * offered[1].pay_wei
     pinner.take(better, gateway)
-    assert [offer.deal_id for offer in pinner.manager.offered()] == [deal]
+    assert [offer.deal_id for offer in pinner.places.offered()] == [deal]
 
 
 def test_answer_gas__is_a_little_above_what_was_measured():
@@ -177,12 +102,12 @@ def test_take__when_the_version_cannot_be_proved__refuses(chain, gateway, pinner
 
 def test_tick__answers_once_and_after_a_restart(chain, gateway, deal, pinner):
     pinner.take(deal, gateway)
-    assert pinner.manager.tick() == 0
+    assert pinner.tick() == 0
     for proved in (1, 2):
         pinner.to_challenge(deal)
-        pinner.restart()
-        assert pinner.manager.tick() == 1
-        assert pinner.manager.tick() == 0
+        pinner.start()
+        assert pinner.tick() == 1
+        assert pinner.tick() == 0
         assert (pinner.place(deal).proved, pinner.place(deal).missed) == (proved, 0)
 
 
@@ -194,16 +119,16 @@ def test_tick__when_the_node_refuses_one_answer__gives_the_others(
     for deal in (first, second):
         pinner.take(deal, gateway)
     pinner.to_challenge(second)
-    send = pinner.manager._send
+    queue = pinner.sender.queue
 
-    def refused(function, deal, *arguments, **more):
-        if deal == first:
+    def refused(call):
+        if call.arguments[0] == first:
             raise RpcRefused("eth_estimateGas", -32000, "request entity too large")
-        return send(function, deal, *arguments, **more)
+        return queue(call)
 
-    monkeypatch.setattr(pinner.manager, "_send", refused)
+    monkeypatch.setattr(pinner.sender, "queue", refused)
 
-    assert pinner.manager.tick() == 1
+    assert pinner.tick() == 1
     assert (pinner.place(first).proved, pinner.place(second).proved) == (0, 1)
 
 
@@ -212,17 +137,17 @@ def test_tick__when_an_endpoint_left_an_event_out__finds_it_when_it_reads_again(
 ):
     pinner.take(deal, gateway)
     chain.mine(UNSURE_BLOCKS + 10)
-    pinner.restart()
-    rpc = chain.contracts.rpc
+    pinner.start()
+    rpc = pinner.places._contracts.rpc
     call = rpc.call
     monkeypatch.setattr(rpc, "call", lambda m, *p: [] if m == "eth_getLogs" else call(m, *p))
-    assert pinner.manager.tick() == 0
+    assert pinner.tick() == 0
     monkeypatch.undo()
-    assert pinner.manager.tick() == 0
+    assert pinner.tick() == 0
 
-    pinner.manager._read_at = float("-inf")
+    pinner.places._read_at = float("-inf")
 
-    assert pinner.manager.tick() == 1
+    assert pinner.tick() == 1
 
 
 def test_tick__reads_old_events_once_and_misses_no_new_ones(chain, gateway, pinner, monkeypatch):
@@ -230,30 +155,30 @@ def test_tick__reads_old_events_once_and_misses_no_new_ones(chain, gateway, pinn
     deal = open_deal(chain, model, size)
     pinner.take(deal, gateway)
     chain.mine(UNSURE_BLOCKS + 10)
-    pinner.manager.tick()
+    pinner.tick()
     asked = []
-    call = pinner.manager._contracts.rpc.call
+    call = pinner.places._contracts.rpc.call
 
     def spy(method, *arguments, **options):
         if method == "eth_getLogs":
             asked.append(int(arguments[0]["fromBlock"], 16))
         return call(method, *arguments, **options)
 
-    monkeypatch.setattr(pinner.manager._contracts.rpc, "call", spy)
-    pinner.manager.tick()
+    monkeypatch.setattr(pinner.places._contracts.rpc, "call", spy)
+    pinner.tick()
     snapshot = chain("evm_snapshot")
     undone = open_deal(chain, model, size)
-    (first,) = pinner.manager.offered()
+    (first,) = pinner.places.offered()
     chain("evm_revert", snapshot)
-    nobody = pinner.manager.offered()
+    nobody = pinner.places.offered()
     again = open_deal(chain, model, size, copies=3)
-    (second,) = pinner.manager.offered()
+    (second,) = pinner.places.offered()
 
     assert asked
     assert min(asked) > chain.head() - UNSURE_BLOCKS - 20
     assert (first.deal_id, first.places_left, nobody) == (undone, 2, [])
     assert (second.deal_id, second.places_left) == (again, 3)
-    assert [held.deal_id for held in pinner.manager.held()] == [deal]
+    assert [held.deal_id for held in pinner.places.held()] == [deal]
 
 
 def test_tick__to_the_end_is_paid_in_full(chain, gateway, deal, pinner):
@@ -261,37 +186,48 @@ def test_tick__to_the_end_is_paid_in_full(chain, gateway, deal, pinner):
     pay = chain.read(CONTRACT, "deal", deal)["pay"]
     for _ in range(12):
         pinner.to_challenge(deal)
-        assert pinner.manager.tick() == 1
-    (held,) = pinner.manager.held()
+        assert pinner.tick() == 1
+    (held,) = pinner.places.held()
     assert (held.proved, held.missed, held.ended, held.settled) == (12, 0, True, False)
 
-    assert (pinner.manager.tick(), pinner.manager.tick()) == (1, 0)
+    assert (pinner.tick(), pinner.tick()) == (1, 0)
 
     assert chain.read("Vault", "free", pinner.address, NATIVE) == held.owed_wei == 24 * pay
-    (after,) = pinner.manager.held()
+    (after,) = pinner.places.held()
     assert (after.owed_wei, after.earned_wei, after.settled) == (0, 12 * pay, True)
 
 
 def test_tick__without_the_data_misses_and_loses_the_bond(chain, gateway, deal, pinner):
     pinner.take(deal, gateway)
-    shutil.rmtree(pinner.folder / "blocks")
-    pinner.restart()
+    shutil.rmtree(pinner.home / "store/packs")
+    pinner.start()
     for missed in (1, 2, 3):
         pinner.to_challenge(deal)
-        assert pinner.manager.tick() == 0
+        assert pinner.tick() == 0
         pinner.past_window(deal)
-        assert pinner.manager.tick() == 1
+        assert pinner.tick() == 1
         assert pinner.place(deal).missed == missed
 
-    assert pinner.manager.tick() == 1
+    assert pinner.tick() == 1
 
     assert pinner.place(deal).settled
     assert chain.read("Vault", "free", pinner.address, NATIVE) == 0
 
 
-def test_command_line__goes_the_way_of_a_deal(chain, gateway, tmp_path, monkeypatch, capsys, files):
-    pinner = Pinner(chain, tmp_path / "unused")
+@pytest.fixture
+def node(tmp_path):
+    """A Kubo node and pinning service that has nothing yet."""
+    server = IpfsServer(EmbeddedStore(tmp_path / "node"))
+    yield server
+    server.stop()
+
+
+def test_command_line__goes_the_way_of_a_deal(
+    chain, gateway, node, tmp_path, monkeypatch, capsys, files
+):
+    pinner = Pinner(chain, tmp_path / "home")
     monkeypatch.setenv("LATTICE_KEY", pinner.key)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
     def lattice(*words, home=("--home", str(tmp_path / "home"))):
         with pytest.raises(SystemExit) as end:
@@ -304,6 +240,12 @@ def test_command_line__goes_the_way_of_a_deal(chain, gateway, tmp_path, monkeypa
     added = json.loads(lattice("pin", "add", files, "--json"))
     assert added["cid"] == str(gateway.scan.cid)
     assert added["possession_root"] == "0x" + gateway.scan.tree.root.hex()
+    lattice("pin", "export", added["cid"], tmp_path / "model.car")
+    lattice("pin", "rm", added["cid"])
+    assert lattice("pin", "import", tmp_path / "model.car").strip() == added["cid"]
+    shared = lattice("pin", "share", added["cid"], "--kubo", node.url, "--service", node.url)
+    assert shared.count("keeps it") == 2
+    assert node.store.pins.all() == [Cid.parse(added["cid"])]
     lattice("pin", "rm", added["cid"])
     model_id = register(chain, gateway.scan)
     terms = ("--rate", "100ether", "--period-s", 480, "--window-s", 180, "--copies", 1)
@@ -312,11 +254,13 @@ def test_command_line__goes_the_way_of_a_deal(chain, gateway, tmp_path, monkeypa
     assert [row["deal_id"] for row in json.loads(lattice("pin", "deals", "--json"))] == [deal]
     lattice("pin", "join", deal, "--from", gateway.url)
     pinner.to_challenge(deal)
-    pinner.store = EmbeddedStore(tmp_path / "home/store")
-    PinningManager(chain.contracts, pinner.signer, pinner.store).tick()
+    pinner.start()
+    pinner.tick()
+    pinner.end()
     (status,) = json.loads(lattice("pin", "status", "--json"))
     assert (status["deal_id"], status["proved"], status["missed"]) == (deal, 1, 0)
     lattice("pin", "claim", deal)
+    assert lattice("pin", "claim", deal).strip() == f"nothing is owed for deal {deal}"
     stats = json.loads(lattice("pin", "stats", "--json"))
     assert stats["earned_wei"] == status["owed_wei"] > 0
     assert (stats["places"], stats["challenges_proved"], stats["pins"]) == (1, 1, 1)

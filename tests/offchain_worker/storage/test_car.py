@@ -2,6 +2,9 @@
 
 write_car
 └── what read_car reads back is the same graph, and each block is there once
+EmbeddedStore.export_car, add_car
+├── what one writes the other stores and pins; a file that is there is left alone
+└── when a block is missing, changed or cut off: nothing is pinned, or nothing is written
 CarReader
 ├── pieces of any lengths give the same
 ├── when a block was changed: it raises CorruptedBlock
@@ -14,9 +17,11 @@ import io
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from store_damage import lose
 
-from offchain_worker.errors import BadArtifact, CorruptedBlock
+from offchain_worker.errors import ArtifactMissing, ArtifactTooLarge, BadArtifact, CorruptedBlock
 from offchain_worker.storage.car import CarReader, read_car, write_car
+from offchain_worker.storage.cid import RAW, Cid
 from offchain_worker.storage.store import EmbeddedStore
 
 PLENTY = 1 << 40
@@ -47,6 +52,49 @@ def test_read_car__reads_the_same_graph_with_each_block_once(store, car, tmp_pat
     assert found == root
     assert len(seen) == len(set(seen)) == 3
     assert other.verify(root, PLENTY) == store.verify(root, PLENTY)
+
+
+def test_add_car__stores_and_pins_what_export_car_wrote(store, car, tmp_path):
+    root, data = car
+    store.export_car(root, tmp_path / "out/model.car", PLENTY)
+    other = EmbeddedStore(tmp_path / "other")
+
+    assert other.add_car(tmp_path / "out/model.car", PLENTY) == root
+
+    assert (tmp_path / "out/model.car").read_bytes() == data
+    assert other.pins.all() == [root]
+    assert other.verify(root, PLENTY) == store.verify(root, PLENTY)
+    with pytest.raises(FileExistsError):
+        store.export_car(root, tmp_path / "out/model.car", PLENTY)
+    with pytest.raises(ArtifactTooLarge):
+        other.add_car(tmp_path / "out/model.car", len(data) - 1)
+
+
+def test_export_car__when_a_block_is_missing__leaves_nothing(store, car, tmp_path):
+    lose(store, Cid.of(RAW, b"x" * 3000))
+
+    with pytest.raises(ArtifactMissing):
+        store.export_car(car[0], tmp_path / "out/model.car", PLENTY)
+
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "error"),
+    [
+        (lambda data: data[:-1], BadArtifact),
+        (lambda data: data[:-1] + bytes([data[-1] ^ 1]), CorruptedBlock),
+        (lambda data: data[: data.index(b"x" * 3000) - 38], ArtifactMissing),
+    ],
+)
+def test_add_car__when_it_is_not_whole__pins_nothing(car, tmp_path, damage, error):
+    (tmp_path / "bad.car").write_bytes(damage(car[1]))
+    other = EmbeddedStore(tmp_path / "other")
+
+    with pytest.raises(error):
+        other.add_car(tmp_path / "bad.car", PLENTY)
+
+    assert other.pins.all() == []
 
 
 @given(data=st.data())

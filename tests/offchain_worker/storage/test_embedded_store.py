@@ -11,13 +11,21 @@ add
 ├── when two processes add the same: both get the same CID, and all blocks are there
 └── it gives back what was added: bytes, files, folders
 adding
-├── many threads may put; every block is whole, and no temporary file stays
-└── when a disk fails on the way: it raises, and what is there is whole
+├── many threads may put; every block is whole, and there is one pack
+├── when a disk fails on the way: it raises; packs that were done are whole, and no other is there
+├── when it is killed at any write: what is there is whole, and the next one who opens the store frees the disk
+└── while another process adds: opening the store leaves its pack alone
+index
+├── when it is lost: it is made anew from the packs, without what is no whole pack
+└── when it is damaged: there is an OSError, and no pack is deleted
+unpin
+└── frees the disk, also of packs of which another root needs a part
 """
 
 import errno
 import itertools
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -25,17 +33,19 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from store_damage import cut, flip, overwrite
 
 from offchain_worker.errors import ArtifactMissing, ArtifactTooLarge, BadArtifact, CorruptedBlock
+from offchain_worker.storage import pack_writer
 from offchain_worker.storage.base import Store
+from offchain_worker.storage.chunking import cid_of
 from offchain_worker.storage.cid import RAW, Cid
 from offchain_worker.storage.store import EmbeddedStore
 
 
-def files(store):
-    """All files but the lock, which is always there."""
-    found = store._blocks.parent.rglob("*")
-    return [path for path in found if path.is_file() and path.name != "lock"]
+def packs(folder):
+    """Names of the packs on the disk."""
+    return {path.name for path in (folder / "packs").iterdir()}
 
 
 def test_get__when_missing__names_the_cid(store):
@@ -46,10 +56,12 @@ def test_get__when_missing__names_the_cid(store):
     assert not store.has(cid)
 
 
-@pytest.mark.parametrize("damaged", [b"", b"hellO", b"hello "])
-def test_get__when_damaged__names_the_cid(store, damaged):
+@pytest.mark.parametrize(
+    "damage", [flip, lambda store, cid: cut(store, cid, 4), lambda store, cid: cut(store, cid, 0)]
+)
+def test_get__when_damaged__names_the_cid(store, damage):
     cid = store.add_bytes(b"hello")
-    store._path(cid).write_bytes(damaged)
+    damage(store, cid)
 
     with pytest.raises(CorruptedBlock, match=f"expected the content of {cid}"):
         store.get(cid)
@@ -57,26 +69,27 @@ def test_get__when_damaged__names_the_cid(store, damaged):
         store.read(cid, 10)
 
 
-def test_put__when_block_is_something_else__stores_nothing(store):
+def test_put__when_block_is_something_else__stores_nothing(store, tmp_path):
     with pytest.raises(CorruptedBlock):
         store.put(Cid.of(RAW, b"x"), b"y")
-    assert files(store) == []
+    assert packs(tmp_path / "store") == set()
 
 
-def test_add__when_a_write_fails__leaves_nothing_half(store, monkeypatch):
+def test_add__when_a_write_fails__leaves_nothing_half(store, tmp_path, monkeypatch):
     def disk_full(_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(os, "fsync", disk_full)
+    monkeypatch.setattr(pack_writer, "sync", disk_full)
 
     with pytest.raises(OSError, match="no space left"):
         store.add_bytes(b"hello")
-    assert files(store) == []
+    assert packs(tmp_path / "store") == set()
+    assert not store.has(Cid.of(RAW, b"hello"))
 
 
 def test_add__when_a_block_was_damaged__writes_it_anew(store):
     cid = store.add_bytes(b"hello")
-    store._path(cid).write_bytes(b"hellO")
+    overwrite(store, cid, b"hellO")
 
     store.add_bytes(b"hello")
 
@@ -96,7 +109,7 @@ def test_add__by_two_processes__gives_the_same(store, tmp_path):
 
     assert shown[0] == shown[1] != ""
     assert store.read(Cid.parse(shown[0]), 8 << 20) == (tmp_path / "file").read_bytes()
-    assert not any(path.parent.name == "incoming" for path in files(store))
+    assert store.verify(Cid.parse(shown[0]), 8 << 20).blocks == 9
 
 
 @given(data=st.binary(max_size=200))
@@ -125,7 +138,7 @@ def test_embedded_store__is_a_store(store):
     assert checked is store
 
 
-def test_adding__by_many_threads__puts_every_block_whole_and_leaves_nothing_else(tmp_path):
+def test_adding__by_many_threads__puts_every_block_whole_into_one_pack(tmp_path):
     store = EmbeddedStore(tmp_path)
     blocks = [os.urandom(100_000) for _ in range(300)]
 
@@ -133,16 +146,16 @@ def test_adding__by_many_threads__puts_every_block_whole_and_leaves_nothing_else
         list(pool.map(lambda block: put(Cid.of(RAW, block), memoryview(block)), blocks))
 
     assert [store.get(Cid.of(RAW, block)) for block in blocks] == blocks
-    assert not list((tmp_path / "incoming").iterdir())
+    assert len(packs(tmp_path)) == 1
 
 
-def test_adding__when_a_disk_fails_for_some__raises_and_leaves_nothing_half(tmp_path, monkeypatch):
+def test_adding__when_a_disk_fails_on_the_way__keeps_whole_packs_only(tmp_path, monkeypatch):
     store = EmbeddedStore(tmp_path)
-    blocks = [os.urandom(1000) for _ in range(200)]
-    left, real = itertools.count(), os.fsync
+    blocks = [os.urandom(100_000) for _ in range(200)]
+    left, real = itertools.count(), pack_writer.sync
 
     def fails_late(descriptor):
-        if next(left) > 70:
+        if next(left) == 2:
             raise OSError(errno.EIO, "Input/output error")
         real(descriptor)
 
@@ -151,12 +164,130 @@ def test_adding__when_a_disk_fails_for_some__raises_and_leaves_nothing_half(tmp_
             for block in blocks:
                 put(Cid.of(RAW, block), block)
 
-    monkeypatch.setattr(os, "fsync", fails_late)
+    monkeypatch.setattr(pack_writer, "PACK_BYTES", 4_000_000)
+    monkeypatch.setattr(pack_writer, "sync", fails_late)
     with pytest.raises(OSError, match="Input/output"):
         add()
-
     monkeypatch.undo()
-    assert not list((tmp_path / "incoming").iterdir())
+
     there = [block for block in blocks if store.has(Cid.of(RAW, block))]
-    assert 0 < len(there) < 200
+    assert there == blocks[:80]
     assert all(store.get(Cid.of(RAW, block)) == block for block in there)
+    assert len(packs(tmp_path)) == 2
+
+
+KILLED = """
+import itertools, os, pathlib, signal, sys
+from offchain_worker.storage import pack_writer
+from offchain_worker.storage.store import EmbeddedStore
+
+pack_writer.PACK_BYTES = 3 << 20
+calls = itertools.count()
+
+def dying(real):
+    def call(*arguments):
+        if next(calls) == int(sys.argv[3]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments)
+    return call
+
+store = EmbeddedStore(pathlib.Path(sys.argv[1]))
+for name in ("open", "pwrite", "fsync"):
+    setattr(os, name, dying(getattr(os, name)))
+store.add(pathlib.Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("call", range(0, 22, 3))
+def test_add__when_killed_at_any_write__leaves_whole_blocks_and_no_pack_without_name(
+    tmp_path, call
+):
+    (tmp_path / "file").write_bytes(os.urandom((8 << 20) + 9))
+    root = cid_of(tmp_path / "file").cid
+    command = [sys.executable, "-c", KILLED, *map(str, (tmp_path / "s", tmp_path / "file", call))]
+
+    killed = subprocess.run(command).returncode
+    store = EmbeddedStore(tmp_path / "s")
+    left = packs(tmp_path / "s")
+
+    if killed:
+        assert killed == -signal.SIGKILL
+        assert store.pins.all() == []
+    else:  # it was done before
+        assert store.pins.all() == [root]
+    named = {pack for (pack,) in store._packs._index.execute("SELECT DISTINCT pack FROM blocks")}
+    assert left == named
+    for (cid,) in store._packs._index.execute("SELECT cid FROM blocks"):
+        store.get(Cid(cid))
+    assert store.add(tmp_path / "file").cid == root
+    assert store.verify(root, 9 << 20).size_bytes == (8 << 20) + 9
+
+
+def test_open__while_another_adds__leaves_its_pack_alone(tmp_path):
+    store = EmbeddedStore(tmp_path)
+
+    with store.adding() as put:
+        put(Cid.of(RAW, b"hello"), b"hello")
+        EmbeddedStore(tmp_path)
+
+    assert store.get(Cid.of(RAW, b"hello")) == b"hello"
+
+
+def remove_index(folder):
+    for path in folder.glob("index.sqlite*"):
+        path.unlink()
+
+
+def test_open__when_the_index_is_lost__makes_it_anew(tmp_path):
+    (tmp_path / "file").write_bytes(os.urandom((3 << 20) + 5))
+    store = EmbeddedStore(tmp_path / "s")
+    root, small, empty = (
+        store.add(tmp_path / "file").cid,
+        store.add_bytes(b"x"),
+        store.add_bytes(b""),
+    )
+    del store
+    remove_index(tmp_path / "s")
+    for name, data in {"cut": b"abc", "none": b"", "other": bytes(100)}.items():
+        (tmp_path / "s/packs" / name).write_bytes(data)
+
+    store = EmbeddedStore(tmp_path / "s")
+
+    assert store.verify(root, 4 << 20).size_bytes == (3 << 20) + 5
+    assert (store.get(small), store.get(empty)) == (b"x", b"")
+    assert sorted(store.pins.all()) == sorted([root, small, empty])
+    assert len(packs(tmp_path / "s")) == 3
+
+
+def test_open__when_the_index_is_damaged__raises_and_deletes_nothing(tmp_path):
+    EmbeddedStore(tmp_path).add_bytes(b"hello")
+    remove_index(tmp_path)
+    (tmp_path / "index.sqlite").write_bytes(b"no database at all" * 1000)
+    before = packs(tmp_path)
+
+    with pytest.raises(OSError, match="index of the store"):
+        EmbeddedStore(tmp_path)
+
+    assert packs(tmp_path) == before != set()
+
+
+def test_unpin__frees_the_disk_and_keeps_what_another_root_needs(tmp_path):
+    def used():
+        return sum(path.stat().st_size for path in (tmp_path / "s/packs").iterdir())
+
+    shared, own = os.urandom(1 << 20), os.urandom(4 << 20)
+    for name, parts in {"a": (shared, own), "b": (shared,)}.items():
+        (tmp_path / name).mkdir()
+        for at, part in enumerate(parts):
+            (tmp_path / name / str(at)).write_bytes(part)
+    store, other = EmbeddedStore(tmp_path / "s"), EmbeddedStore(tmp_path / "s")
+    first, second = store.add(tmp_path / "a").cid, store.add(tmp_path / "b").cid
+    whole = used()
+
+    store.unpin(first)
+
+    assert whole > 5 << 20
+    assert 1 << 20 < used() < (1 << 20) + 10_000
+    assert other.verify(second, 9 << 20).size_bytes == 1 << 20
+    store.unpin(second)
+    assert packs(tmp_path / "s") == set()

@@ -9,9 +9,8 @@ export
 └── it writes files and folders as they were added
 """
 
-import os
-
 import pytest
+from store_damage import lose
 
 from offchain_worker.errors import ArtifactMissing, ArtifactTooLarge, BadArtifact
 from offchain_worker.storage import export as module
@@ -64,7 +63,7 @@ def test_export__when_something_is_there__leaves_it_alone(store, added, tmp_path
 
 def test_export__when_a_block_is_missing__leaves_nothing(store, added, tmp_path):
     _, cid = added
-    store._path(store.add_bytes(b"b")).unlink()
+    lose(store, store.add_bytes(b"b"))
 
     with pytest.raises(ArtifactMissing):
         store.export(cid, tmp_path / "out" / "to", MUCH)
@@ -140,7 +139,7 @@ def test_export__when_another_was_faster__raises_and_keeps_the_first(
 ):
     cid = added[1] if what == "folder" else store.add_bytes(b"x")
     to = tmp_path / "to"
-    real_fsync = os.fsync
+    real_sync = module.sync
 
     def other_wins(descriptor):
         if not to.exists():
@@ -149,9 +148,9 @@ def test_export__when_another_was_faster__raises_and_keeps_the_first(
                 (to / "first").write_text("first")
             else:
                 to.write_text("first")
-        real_fsync(descriptor)
+        real_sync(descriptor)
 
-    monkeypatch.setattr(os, "fsync", other_wins)
+    monkeypatch.setattr(module, "sync", other_wins)
 
     with pytest.raises(FileExistsError):
         store.export(cid, to, MUCH)

@@ -12,8 +12,6 @@ Tree.prove
 Proof.proves
 ├── when the root, index, leaf, path or size is another: it does not
 └── a node does not pass for a leaf, nor a leaf for a node
-Tree.unpack
-└── it reads what pack wrote, and refuses the rest
 another process
 ├── it builds the same tree
 ├── when it is left early: it ends
@@ -179,15 +177,6 @@ def test_shards__are_the_nodes_over_128_mib():
     assert node_hash(first, second) == tree.root
     assert first == Tree(SHARD_BYTES, blocks[:128]).root
     assert Tree(5, blocks[:1]).shards == (blocks[0],)
-
-
-def test_unpack__reads_what_pack_wrote_and_refuses_the_rest():
-    tree = tree_of(content(2 * MEBIBYTE + 1))
-
-    assert Tree.unpack(tree.pack()) == tree
-    for broken in (b"", tree.pack()[:-1], tree.pack() + b"\0"):
-        with pytest.raises(BadArtifact, match="packed possession tree"):
-            Tree.unpack(broken)
 
 
 def send(builder, data, length):

@@ -6,7 +6,7 @@ retrieve
 ├── when a peer flips a byte, truncates or lengthens a block: it is found at that block
 │   ├── alone: it raises ArtifactMissing, says who lied, and nothing is at the place
 │   └── beside an honest one: the files come from the other
-├── when a block is missing everywhere: it raises ArtifactMissing
+├── when a block is missing everywhere, or many are: it raises one ArtifactMissing
 ├── when a peer is slow: the next one is asked
 ├── when the peer dies in the middle: what came is kept, and the next call fetches only the rest
 ├── when a CAR lies, ends early or is of another root: the rest comes block by block
@@ -23,15 +23,17 @@ stat, verify
 """
 
 import asyncio
-import os
+import gc
 
 import numpy as np
 import pytest
 from ipfs_server import PLENTY, IpfsServer
+from store_damage import cut, lose
 
 from offchain_worker.errors import ArtifactMissing, ArtifactTooLarge, CorruptedBlock, PeerFailed
 from offchain_worker.storage.car import write_car
 from offchain_worker.storage.chunking import scan
+from offchain_worker.storage.cid import RAW
 from offchain_worker.storage.fetch import Limits
 from offchain_worker.storage.peers.gateway import Gateway
 from offchain_worker.storage.peers.kubo import Kubo
@@ -150,7 +152,7 @@ def test_retrieve__when_one_of_two_lies__takes_it_from_the_other(
 def test_retrieve__when_a_block_is_missing_everywhere__raises(node, ours, model, tmp_path):
     missing = max(scan(model).shards, key=lambda shard: shard.size_bytes)
     inner = next(link for link in blocks_below(node, missing.cid))
-    node.store._path(inner).unlink()
+    lose(node.store, inner)
 
     with pytest.raises(ArtifactMissing, match=rf"{inner}.*404"):
         retrieve(ours, node.root, tmp_path / "copy", Gateway(node.url))
@@ -162,6 +164,34 @@ def blocks_below(node, cid):
     from offchain_worker.storage.dag import decode
 
     return [link.cid for link in decode(cid, node.store.get(cid)).links]
+
+
+def test_retrieve__when_many_blocks_fail_at_once__raises_one_error_and_logs_no_other(
+    node, ours, tmp_path, caplog
+):
+    class Folders:
+        """Gives all but leaves; those that are asked for it refuses all at once."""
+
+        name = "folders"
+        asked = 0
+        enough = asyncio.Event()
+
+        async def block(self, cid):
+            if cid.codec != RAW:
+                return node.store.get(cid)
+            self.asked += 1
+            if self.asked == 8:
+                self.enough.set()
+            await self.enough.wait()
+            raise PeerFailed("no leaves here")
+
+    service = StorageService(ours, [Folders()], limits=Limits(tries=1))
+
+    with pytest.raises(ArtifactMissing, match="no leaves here"):
+        asyncio.run(service.retrieve(node.root, tmp_path / "copy", PLENTY))
+
+    gc.collect()
+    assert caplog.records == []
 
 
 def test_retrieve__when_a_peer_is_slow__asks_the_next(node, second, ours, model, tmp_path):
@@ -217,7 +247,7 @@ def test_retrieve__when_there_is_more_than_allowed__raises(node, ours, tmp_path)
 
 def test_retrieve__when_a_block_of_ours_is_damaged__fetches_it_anew(node, ours, model, tmp_path):
     ours.add(model)
-    os.truncate(ours._path(node.root), 5)
+    cut(ours, node.root, 5)
 
     retrieve(ours, node.root, tmp_path / "copy", Gateway(node.url))
 
@@ -313,7 +343,7 @@ def test_stat_and_verify__count_what_is_there_and_name_a_damaged_block(node, our
     stat = using(ours, Gateway(node.url), do=lambda s: s.stat(node.root, PLENTY))
     assert (stat.files, stat.size_bytes) == (3, 12 * MIB + 5)
 
-    os.truncate(ours._path(node.root), 5)
+    cut(ours, node.root, 5)
     with pytest.raises(CorruptedBlock, match=str(node.root)):
         using(ours, do=lambda s: s.verify(node.root, PLENTY))
 
