@@ -48,7 +48,7 @@ def test_fault_01_crash_after_the_event_was_read__it_is_read_again(provider, mar
 
 def test_fault_02_crash_during_the_inference__it_is_run_again(stress, chain):
     node, market = stress.node, stress.market
-    job_id = market.request(ask(rounds=1_200_000))
+    job_id = market.request(ask(rounds=4_000_000))
     process = node.run(**serving(stress))
     (child,) = wait_for(lambda: in_the_model(process))
     process.kill()
