@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from offchain_worker import safe_json
+from offchain_worker.backends import open_for
 from offchain_worker.backends.base import Arrays
+from offchain_worker.backends.batching import largest_batch
 from offchain_worker.errors import CheckFailed
 from offchain_worker.manifest import Manifest, Step
 from offchain_worker.pipeline import check
 from offchain_worker.pipeline.package import About, write_manifest, write_package
+from offchain_worker.pipeline.report import Report
 from offchain_worker.processing import open_preprocess
 from offchain_worker.processing.base import Known, Tensors
 from offchain_worker.transformers_model import Original, from_folder
@@ -49,7 +52,7 @@ class Imported:
 
     folder: Path
     manifest: Manifest
-    report: check.Report
+    report: Report
 
 
 def import_folder(
@@ -100,7 +103,10 @@ def import_folder(
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        manifest = replace(manifest, check=report.to_manifest(accepted))
+        progress(f"checking whether a batch changes bits in {format}")
+        manifest = replace(
+            manifest, check=report.to_manifest(accepted), max_batch=_max_batch(folder, manifest)
+        )
         write_manifest(folder, manifest)
         done.append(Imported(folder, manifest, report))
     return done
@@ -156,7 +162,7 @@ def _tensors(prepared: Tensors | Known) -> Arrays:
 
 def _check(
     original: Original, folder: Path, manifest: Manifest, accept_error: bool
-) -> tuple[check.Report, bool]:
+) -> tuple[Report, bool]:
     try:
         inputs = _inputs(original, folder, manifest)
         return check.check(original, folder, manifest, inputs), False
@@ -164,3 +170,13 @@ def _check(
         if accept_error and error.report is not None:
             return error.report, True
         raise
+
+
+def _max_batch(folder: Path, manifest: Manifest) -> int:
+    """Return how many rows may run at once without changing bits, on the backend that checks the format."""
+    backend = open_for(manifest.format, check.BACKENDS.get(manifest.format))
+    backend.load(folder, manifest)
+    try:
+        return largest_batch(backend, manifest)
+    finally:
+        backend.close()

@@ -26,7 +26,7 @@ from oracle.cli.common import (
     show,
     shown_amount,
 )
-from oracle.cli.model_import import FORMATS, PRECISIONS, TOKENS_HELP, import_from_hub
+from oracle.cli.model_import import FORMATS, INTEGER, PRECISIONS, TOKENS_HELP, import_from_hub
 
 MOST_BYTES = 1 << 40
 
@@ -45,7 +45,7 @@ def model() -> None:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice([*FORMATS, "all"]),
+    type=click.Choice([*FORMATS, INTEGER, "all"]),
     default="onnx",
     show_default=True,
     help="Format to convert to.",
@@ -67,7 +67,7 @@ def import_model(home: Path, name: str, to: Path | None, **options: Any) -> None
 
     NAME is a model of a hub, such as sentence-transformers/all-MiniLM-L6-v2, or a folder as a hub has it: it is
     converted, and what comes out is compared with the original. Or it is one that an installed package ships: magika,
-    xor.
+    xor. Or it is a file of a static 8-bit ONNX model, for --format integer: the engine is compared with ONNX Runtime.
     """
     store = _store(home)
     if name in PACKAGED:

@@ -9,6 +9,7 @@ from offchain_worker.pipeline import check
 from offchain_worker.pipeline.families import FAMILIES
 from offchain_worker.pipeline.package import About, write_package
 from offchain_worker.pipeline.random_model import save
+from offchain_worker.pipeline.report import LIMITS
 from offchain_worker.transformers_model import from_folder
 
 pytestmark = pytest.mark.extended
@@ -43,4 +44,4 @@ def test_mlx__computes_what_the_original_computes(name, tmp_path):
 def test_smaller_weights__stay_within_their_limit(format, precision, tmp_path):
     report = report_of("llama", format, precision, tmp_path)
 
-    assert report.cosine >= check.LIMITS[precision].cosine
+    assert report.cosine >= LIMITS[precision].cosine
