@@ -1,12 +1,13 @@
-"""The zoo in ONNX and MLX: a third of the families in ONNX, and all that mlx-lm has in MLX.
+"""The zoo in ONNX and MLX: a third of the families in ONNX, and all that mlx-lm has in MLX; the others are refused.
 
 (test_check.py has every family in Core ML; benchmarks/bench_zoo.py all of them in everything.)
 """
 
 import pytest
 
+from offchain_worker.errors import ConversionFailed
 from offchain_worker.pipeline import check
-from offchain_worker.pipeline.families import FAMILIES
+from offchain_worker.pipeline.families import FAMILIES, decoders
 from offchain_worker.pipeline.package import About, write_package
 from offchain_worker.pipeline.random_model import save
 from offchain_worker.pipeline.report import LIMITS
@@ -37,6 +38,17 @@ def test_onnx__computes_what_the_original_computes(name, tmp_path):
 @pytest.mark.parametrize("name", IN_MLX)
 def test_mlx__computes_what_the_original_computes(name, tmp_path):
     assert report_of(name, "mlx", "float32", tmp_path).max_abs <= 1e-3
+
+
+@pytest.mark.parametrize("name", [name for name, f in FAMILIES.items() if f.mlx_lacks])
+def test_mlx__of_a_family_that_it_does_not_compute_rightly__is_refused(name, tmp_path):
+    with pytest.raises(ConversionFailed, match=r"attends to all tokens|not supported"):
+        report_of(name, "mlx", "float32", tmp_path)
+
+
+def test_families__that_write_text__are_in_mlx_or_say_why():
+    for family in decoders.FAMILIES:
+        assert family.mlx != bool(family.mlx_lacks), family.name
 
 
 @pytest.mark.parametrize("precision", ["float16", "int8"])
