@@ -12,6 +12,7 @@ import numpy as np
 
 from offchain_worker.backends.base import Arrays, Backend
 from offchain_worker.errors import WorkerError
+from offchain_worker.lengths import Lengths
 from offchain_worker.manifest import Manifest
 
 MOST = 8
@@ -33,6 +34,8 @@ def sample_inputs(
         seed: Other numbers for another seed.
     """
     rng = np.random.default_rng(seed)
+    lengths = Lengths.of(manifest)
+    free = free if lengths is None else lengths.fit(free)
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     for spec in manifest.inputs:
         shape = [free if size == -1 else size for size in spec.shape]

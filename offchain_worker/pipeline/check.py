@@ -4,6 +4,7 @@ That a conversion ended without an error proves nothing.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,33 @@ import torch
 from offchain_worker.backends import open_for
 from offchain_worker.backends.base import Arrays, check_outputs
 from offchain_worker.errors import CheckFailed
+from offchain_worker.lengths import Lengths
 from offchain_worker.manifest import Manifest
 from offchain_worker.pipeline.report import LIMITS, Report, cosine_of, require_variation, variation
-from offchain_worker.transformers_model import Original, draw
+from offchain_worker.transformers_model import Input, Original, draw
 
 INPUTS = 4
+LENGTH_INPUTS = 2
+"""Of each length, where a format has several."""
 BACKENDS = {"coreml": "coreml-cpu"}
 """Which backend checks a format, where that is not the one that serves it."""
 
 
-def random_inputs(original: Original, seed: int = 0) -> list[Arrays]:
-    """Return inputs that the model may get, drawn at random."""
+def random_inputs(
+    original: Original, seed: int = 0, lengths: Lengths | None = None
+) -> list[Arrays]:
+    """Return inputs that the model may get, drawn at random; several of each of its lengths, if it has some."""
     rng = np.random.default_rng(seed)
-    return [{spec.name: draw(spec, rng, at) for spec in original.inputs} for at in range(INPUTS)]
+    sizes = (None,) if lengths is None else lengths.sizes
+    return [
+        {spec.name: draw(_of_length(spec, size), rng, at) for spec in original.inputs}
+        for size in sizes
+        for at in range(INPUTS if lengths is None else LENGTH_INPUTS)
+    ]
+
+
+def _of_length(spec: Input, size: int | None) -> Input:
+    return spec if size is None else replace(spec, shape=(spec.shape[0], size))
 
 
 def compare(
@@ -50,7 +65,10 @@ def compare(
     """
     converted = open_for(manifest.format, backend or BACKENDS.get(manifest.format))
     converted.load(folder, manifest)
-    given_inputs = random_inputs(original) if inputs is None else inputs
+    lengths = Lengths.of(manifest)
+    given_inputs = list(random_inputs(original, lengths=lengths) if inputs is None else inputs)
+    if inputs is not None and lengths is not None:
+        given_inputs += random_inputs(original, lengths=lengths)
     first: Arrays = {}
     varied: dict[str, float] = dict.fromkeys(original.outputs, 0.0)
     worst_difference, scale, cosine = 0.0, 0.0, 1.0

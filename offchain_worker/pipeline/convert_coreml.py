@@ -3,6 +3,8 @@
 import json
 import logging
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,37 +13,44 @@ import numpy as np
 import torch
 
 from offchain_worker.errors import ConversionFailed
+from offchain_worker.lengths import SHORTEST, Lengths
 from offchain_worker.pipeline import coreml_operators  # noqa: F401  (registers operators)
 from offchain_worker.transformers_model import Original, draw
+
+Capture = Callable[[Original, list[torch.Tensor]], tuple[Any, dict[str, Any]]]
 
 TARGET = ct.target.iOS18
 _LOGGER = logging.getLogger("coremltools")
 
 
-def convert(original: Original, precision: str = "float32") -> Any:
+def convert(original: Original, precision: str = "float32", lengths: Lengths | None = None) -> Any:
     """Return the model as an `MLModel`, with the names of the original.
 
-    It is captured by `torch.export`, and by tracing where that fails.
+    It is captured by `torch.export`, and by tracing where that fails and the shapes of its inputs are fixed.
 
     Args:
         original: What to convert, for the shapes of its inputs.
         precision: Of computation and weights: "float32" or "float16".
+        lengths: Lengths of a text that it has to take, if it is not to be the original's only.
 
     Raises:
-        ConversionFailed: Neither way leads to a program; the message has both reasons.
+        ConversionFailed: No way leads to a program; the message has the reasons.
     """
     tensors = [
         torch.from_numpy(draw(spec, np.random.default_rng(0), 0)) for spec in original.inputs
     ]
     reasons = []
     _LOGGER.setLevel(logging.ERROR)
-    for capture in (_export, _trace):
+    ways: tuple[Capture, ...] = (_export, _trace)
+    if lengths is not None:
+        ways = (partial(_export_free, lengths=lengths),)
+    for capture in ways:
         try:
             with warnings.catch_warnings(), torch.no_grad():
                 warnings.simplefilter("ignore")  # of the converter, about versions and rounding
                 return _convert(original, *capture(original, tensors), precision)
         except Exception as error:  # the converter has no common root for what it raises
-            reasons.append(f"{capture.__name__[1:]}: {_line(error)}")
+            reasons.append(f"{getattr(capture, '__name__', '_free lengths')[1:]}: {_line(error)}")
     raise ConversionFailed(
         f"expected a model that coremltools {ct.__version__} converts, got: {'; '.join(reasons)}"
     )
@@ -72,6 +81,29 @@ def canonical_manifest(package: Path) -> None:
 def _export(original: Original, tensors: list[torch.Tensor]) -> tuple[Any, dict[str, Any]]:
     named = {spec.name: tensor for spec, tensor in zip(original.inputs, tensors, strict=True)}
     return torch.export.export(original, (), named, strict=False).run_decompositions({}), {}
+
+
+def _export_free(
+    original: Original, tensors: list[torch.Tensor], lengths: Lengths
+) -> tuple[Any, dict[str, Any]]:
+    """Capture a model of texts with a length that is free, and tell Core ML which lengths there will be."""
+    if any(spec.kind not in ("tokens", "mask") for spec in original.inputs):
+        raise ConversionFailed("only texts have lengths")
+    sizes, most = lengths.sizes, lengths.sizes[-1]
+    free = torch.export.Dim("length", min=SHORTEST, max=max(most, SHORTEST + 1))
+    shapes = (tuple({1: free} for _ in original.inputs),)
+    program = torch.export.export(
+        original, tuple(tensors), strict=False, dynamic_shapes=shapes
+    ).run_decompositions({})
+    if lengths.is_range:
+        shape = ct.Shape((1, ct.RangeDim(sizes[0], most, default=most)))
+    else:
+        shape = ct.EnumeratedShapes(shapes=[(1, size) for size in sizes], default=(1, most))
+    inputs = [
+        ct.TensorType(name=spec.name, shape=shape, dtype=np.dtype(spec.spec.dtype).type)
+        for spec in original.inputs
+    ]
+    return program, {"inputs": inputs}
 
 
 def _trace(original: Original, tensors: list[torch.Tensor]) -> tuple[Any, dict[str, Any]]:

@@ -11,9 +11,10 @@ from offchain_worker.backends import open_for
 from offchain_worker.backends.base import Arrays
 from offchain_worker.backends.batching import largest_batch
 from offchain_worker.errors import CheckFailed
+from offchain_worker.lengths import OPTION
 from offchain_worker.manifest import Manifest, Step
 from offchain_worker.pipeline import check
-from offchain_worker.pipeline.package import About, write_manifest, write_package
+from offchain_worker.pipeline.package import About, CoreMl, write_manifest, write_package
 from offchain_worker.pipeline.report import Report
 from offchain_worker.processing import open_preprocess
 from offchain_worker.processing.base import Known, Tensors
@@ -65,6 +66,7 @@ def import_folder(
     origin: str,
     licence: str,
     sequence: int = 128,
+    coreml: CoreMl | None = None,
     accept_error: bool = False,
     progress: Progress = lambda step: None,
 ) -> list[Imported]:
@@ -78,7 +80,8 @@ def import_folder(
         name: Name of the model in the manifests.
         origin: Where it comes from, for people.
         licence: SPDX identifier.
-        sequence: Tokens of a text, where the format fixes them.
+        sequence: Tokens of a text, where the format fixes them; of the longest, where it takes some.
+        coreml: How Core ML programs are made, if not as usual.
         accept_error: Keep a model that fails its check by its figures; the manifest says so.
         progress: Told what begins.
 
@@ -88,7 +91,7 @@ def import_folder(
     """
     progress("opening the original")
     original = from_folder(source, sequence=sequence)
-    about = describe(original, source, name, origin, licence)
+    about = replace(describe(original, source, name, origin, licence), coreml=coreml or CoreMl())
     to.mkdir(parents=True, exist_ok=True)
     done = []
     for format in formats:
@@ -151,7 +154,9 @@ def _inputs(original: Original, folder: Path, manifest: Manifest) -> list[Arrays
     """
     if manifest.preprocess.kind != "text":
         return check.random_inputs(original)
-    fixed = replace(manifest, inputs=tuple(spec.spec for spec in original.inputs))
+    runtime = {name: value for name, value in manifest.runtime.items() if name != OPTION}
+    inputs = tuple(spec.spec for spec in original.inputs)
+    fixed = replace(manifest, inputs=inputs, runtime=runtime)
     prepare = open_preprocess(folder, fixed)
     return [_tensors(prepare({"text": text})) for text in SENTENCES]
 

@@ -9,18 +9,32 @@ import numpy as np
 import torch
 
 from offchain_worker.errors import ConversionFailed, did_you_mean
+from offchain_worker.lengths import OPTION, Lengths
 from offchain_worker.manifest import FILE_NAME, Manifest, Step, TensorSpec
 from offchain_worker.transformers_model import CONFIG, POOLING, WEIGHTS, Original, draw
 
 ONNX_FILE = "model.onnx"
 COREML_PACKAGE = "model.mlpackage"
 FORMATS = ("torch", "onnx", "coreml", "mlx")
+SHAPES = ("fixed", "enumerated", "flexible")
+"""Lengths of a text: one; 16 and its doubles; any."""
+COMPUTE_UNITS = ("all", "cpu_and_ne", "cpu_and_gpu", "cpu_only")
 PRECISIONS = ("float32", "float16", "int8", "int4", "int4-palettes")
 
 _RUNTIME: dict[str, dict[str, str | int | float | bool]] = {
     "onnx": {"intra_op_num_threads": 1, "graph_optimization_level": "all"}
 }
 _FREE = {"tokens": (0, 1), "mask": (0, 1), "image": (0,)}
+
+
+@dataclass(frozen=True, slots=True)
+class CoreMl:
+    """How Core ML programs are made; other formats have no such choice."""
+
+    shapes: str = "fixed"
+    """Of texts: one of `SHAPES`."""
+    compute_units: str = "all"
+    """What the program is to run on: one of `COMPUTE_UNITS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +49,7 @@ class About:
     postprocess: Step = field(default_factory=lambda: Step("tensor"))
     files: Mapping[str, bytes] = field(default_factory=dict)
     """Files of pre- and postprocessing, such as `tokenizer.json`."""
+    coreml: CoreMl = field(default_factory=CoreMl)
 
 
 def write_package(
@@ -54,7 +69,7 @@ def write_package(
         ConversionFailed: The model cannot be had in this format and precision.
         ToolNotInstalled: A converter is not installed.
     """
-    if format not in _WRITERS:
+    if format not in FORMATS:
         hint = did_you_mean(format, FORMATS)
         raise ConversionFailed(f"expected a format of {', '.join(FORMATS)}, got {format!r}{hint}")
     if precision not in PRECISIONS:
@@ -66,8 +81,17 @@ def write_package(
         raise ConversionFailed(
             f"expected format 'coreml' for precision {precision!r}, got {format!r}"
         )
+    if about.coreml.shapes not in SHAPES or about.coreml.compute_units not in COMPUTE_UNITS:
+        raise ConversionFailed(
+            f"expected shapes of {', '.join(SHAPES)} and compute units of {', '.join(COMPUTE_UNITS)}, got "
+            f"{about.coreml}"
+        )
     to.mkdir()
-    inputs, outputs = _WRITERS[format](original, source, to, precision)
+    runtime = dict(_RUNTIME.get(format, {}))
+    if format == "coreml":
+        inputs, outputs = _coreml(original, to, precision, about.coreml, runtime)
+    else:
+        inputs, outputs = _WRITERS[format](original, source, to, precision)
     files = sorted(file.relative_to(to).as_posix() for file in to.rglob("*") if file.is_file())
     files.sort(key=lambda name: not name.endswith((".onnx", ".mlmodel", WEIGHTS)))
     for name, data in about.files.items():
@@ -82,7 +106,7 @@ def write_package(
         outputs=outputs,
         preprocess=about.preprocess,
         postprocess=about.postprocess,
-        runtime=_RUNTIME.get(format, {}),
+        runtime=runtime,
         source=about.source,
         licence=about.licence,
         units="inference",
@@ -125,12 +149,39 @@ def _onnx(original: Original, source: Path, to: Path, precision: str) -> Tensors
     )
 
 
-def _coreml(original: Original, source: Path, to: Path, precision: str) -> Tensors:
+def _coreml(
+    original: Original,
+    to: Path,
+    precision: str,
+    how: CoreMl,
+    runtime: dict[str, str | int | float | bool],
+) -> Tensors:
     from offchain_worker.pipeline import convert_coreml, quantize_coreml
 
-    model = convert_coreml.convert(original, "float16" if precision == "float16" else "float32")
+    lengths = _lengths(original, how.shapes)
+    computed = "float16" if precision == "float16" else "float32"
+    model = convert_coreml.convert(original, computed, lengths)
     convert_coreml.save(quantize_coreml.quantize(model, precision), to / COREML_PACKAGE)
-    return tuple(spec.spec for spec in original.inputs), _fixed_outputs(original)
+    if how.compute_units != "all":
+        runtime["compute_units"] = how.compute_units
+    inputs, outputs = tuple(spec.spec for spec in original.inputs), _fixed_outputs(original)
+    if lengths is None:
+        return inputs, outputs
+    runtime[OPTION] = str(lengths)
+    free = tuple(TensorSpec(spec.name, spec.dtype, (1, -1)) for spec in inputs)
+    return free, tuple(
+        TensorSpec(spec.name, spec.dtype, (1, *found.shape[1:]))
+        for spec, found in zip(outputs, _any_outputs(original), strict=True)
+    )
+
+
+def _lengths(original: Original, shapes: str) -> Lengths | None:
+    longest = max((s.shape[1] for s in original.inputs if s.kind == "tokens"), default=0)
+    if shapes == "fixed":
+        return None
+    if not longest:
+        raise ConversionFailed(f"expected a model of texts for {shapes} shapes, got another")
+    return Lengths.enumerated(longest) if shapes == "enumerated" else Lengths.flexible(longest)
 
 
 def _mlx(original: Original, source: Path, to: Path, precision: str) -> Tensors:
@@ -143,7 +194,7 @@ def _mlx(original: Original, source: Path, to: Path, precision: str) -> Tensors:
     )
 
 
-_WRITERS = {"torch": _torch, "onnx": _onnx, "coreml": _coreml, "mlx": _mlx}
+_WRITERS = {"torch": _torch, "onnx": _onnx, "mlx": _mlx}
 
 
 def _freed(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:

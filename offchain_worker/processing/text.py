@@ -11,6 +11,7 @@ import numpy as np
 
 from offchain_worker.backends.base import Arrays
 from offchain_worker.errors import BadInput, BadModel, ToolNotInstalled
+from offchain_worker.lengths import Lengths
 from offchain_worker.manifest import Manifest, inside
 from offchain_worker.payload import Values
 from offchain_worker.processing import check_options
@@ -22,7 +23,8 @@ MAX_TEXTS = 256
 class Preprocess:
     """Options: `tokenizer`, a file in the format of the package tokenizers; `tokens`, the longest text.
 
-    A longer text is cut. Texts are padded to the size that the manifest fixes, or to the longest among them.
+    A longer text is cut. Texts are padded to the size that the manifest fixes, or to the longest among them, and from
+    there to one of the manifest's `runtime.lengths`, if it names any.
     """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
@@ -48,6 +50,9 @@ class Preprocess:
                 f"expected inputs input_ids and attention_mask of shape (texts, tokens), got {self._names}"
             )
         self._texts, tokens = shape
+        self._lengths = Lengths.of(manifest)
+        if self._lengths is not None:
+            longest = min(longest, self._lengths.sizes[-1])
         path = inside(folder, name)
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
@@ -74,6 +79,8 @@ class Preprocess:
             raise BadInput(f"expected at most {most} texts, got {len(texts)} values")
         found = [encoding.ids for encoding in self._tokenizer.encode_batch(texts)]
         width = max(1, *map(len, found)) if self._tokens == -1 else self._tokens
+        if self._lengths is not None:
+            width = self._lengths.fit(width)
         arrays: dict[str, np.ndarray[Any, Any]] = {
             "input_ids": np.full((len(texts), width), self._pad, np.int32),
             "attention_mask": np.zeros((len(texts), width), np.int32),

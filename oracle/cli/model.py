@@ -26,7 +26,15 @@ from oracle.cli.common import (
     show,
     shown_amount,
 )
-from oracle.cli.model_import import FORMATS, INTEGER, PRECISIONS, TOKENS_HELP, import_from_hub
+from oracle.cli.model_import import (
+    COMPUTE_UNITS,
+    FORMATS,
+    INTEGER,
+    PRECISIONS,
+    SHAPES,
+    TOKENS_HELP,
+    import_from_hub,
+)
 
 MOST_BYTES = 1 << 40
 
@@ -59,6 +67,20 @@ def model() -> None:
 )
 @click.option("--revision", default="main", show_default=True, help="Commit, tag or branch.")
 @click.option("--tokens", type=click.IntRange(1), default=128, show_default=True, help=TOKENS_HELP)
+@click.option(
+    "--shapes",
+    type=click.Choice(SHAPES),
+    default=SHAPES[0],
+    show_default=True,
+    help="Core ML: lengths of a text. One; 16 and its doubles; or any.",
+)
+@click.option(
+    "--compute-units",
+    type=click.Choice(COMPUTE_UNITS),
+    default=COMPUTE_UNITS[0],
+    show_default=True,
+    help="Core ML: what it is to run on. cpu_and_ne is the Neural Engine.",
+)
 @click.option("--licence", help="SPDX identifier, where the hub has none.")
 @click.option("--accept-error", is_flag=True, help="Keep a model that differs too much.")
 @click.option("--yes", is_flag=True, help="Download without asking.")

@@ -28,7 +28,9 @@ PRECISIONS = {
     "int4": "int4",
     "int4-palettes": "int4-palettes",
 }
-TOKENS_HELP = "Length of a text, where the format fixes it."
+SHAPES = ("fixed", "enumerated", "flexible")
+COMPUTE_UNITS = ("all", "cpu_and_ne", "cpu_and_gpu", "cpu_only")
+TOKENS_HELP = "Length of a text where the format fixes it, of the longest where it does not."
 
 
 def import_from_hub(
@@ -40,6 +42,8 @@ def import_from_hub(
     quantize: str,
     revision: str,
     tokens: int,
+    shapes: str,
+    compute_units: str,
     licence: str | None,
     accept_error: bool,
     yes: bool,
@@ -65,6 +69,7 @@ def import_from_hub(
         raise BadModel(f"expected a licence for {origin}: name it with --licence")
     try:
         from offchain_worker.pipeline.importing import import_folder
+        from offchain_worker.pipeline.package import CoreMl
     except ModuleNotFoundError as error:
         raise ToolNotInstalled(
             f"expected package {error.name!r}, which is not installed: pip install "
@@ -83,6 +88,7 @@ def import_from_hub(
             origin=origin,
             licence=licence,
             sequence=tokens,
+            coreml=CoreMl(shapes, compute_units),
             accept_error=accept_error,
             progress=lambda step: bar.update(task, description=step),
         )
