@@ -8,8 +8,6 @@ fit
 └── the shortest that holds a text, else the longest
 check
 └── when inputs have none of the lengths, or different ones: it raises BadInput
-the preprocessing of texts
-└── pads to one of the lengths, and cuts to the longest
 """
 
 from dataclasses import replace
