@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
