@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from offchain_worker import payload
 from offchain_worker.artifacts import Artifacts
 from offchain_worker.backends import batching
@@ -26,11 +28,12 @@ from offchain_worker.errors import (
     OutputTooLarge,
     ProofUnknown,
 )
+from offchain_worker.generation import generate
 from offchain_worker.hardware import resident_bytes
 from offchain_worker.job import NO_ADDRESS, Inference, Job, Result
 from offchain_worker.models import Model, Models
 from offchain_worker.payload import Values
-from offchain_worker.processing.base import Known, Tensors
+from offchain_worker.processing.base import Known, Prompt, Tensors
 from offchain_worker.proofs import open_proof
 from offchain_worker.proofs.base import Signer
 from offchain_worker.storage.base import Store
@@ -105,7 +108,10 @@ class Worker:
         model, prepared = self._prepare(job)
         if isinstance(prepared, Known):
             return self._inference(job, model, prepared.answer, 0.0)
-        outputs, duration_ms = _run(model, prepared.arrays)
+        if isinstance(prepared, Prompt):
+            outputs, duration_ms = _continue(model, prepared)
+        else:
+            outputs, duration_ms = _run(model, prepared.arrays)
         return self._inference(job, model, model.postprocess(outputs), duration_ms)
 
     def infer_all(self, jobs: Sequence[Job]) -> list[Inference | Exception]:
@@ -120,11 +126,11 @@ class Worker:
         for at, job in enumerate(jobs):
             try:
                 model, prepared = self._prepare(job)
-                if isinstance(prepared, Known):
-                    outcomes[at] = self._inference(job, model, prepared.answer, 0.0)
-                else:
+                if isinstance(prepared, Tensors):
                     check_inputs(prepared.arrays, model.manifest.inputs)
                     ready[at] = (model, prepared.arrays)
+                else:
+                    outcomes[at] = self.infer(job)
             except Exception as error:  # one job must not end the others
                 outcomes[at] = error
         for group in _groups(ready):
@@ -175,7 +181,7 @@ class Worker:
         """Free all loaded models."""
         self._models.close()
 
-    def _prepare(self, job: Job) -> tuple[Model, Tensors | Known]:
+    def _prepare(self, job: Job) -> tuple[Model, Tensors | Known | Prompt]:
         self._kinds(job)
         values = self._values(job)
         model = self._models.get(job.model_cid)
@@ -279,6 +285,14 @@ def _run(model: Model, inputs: Arrays) -> tuple[Arrays, float]:
     duration_ms = (time.perf_counter() - start) * 1000
     check_outputs(outputs, model.manifest.outputs)
     return outputs, duration_ms
+
+
+def _continue(model: Model, prompt: Prompt) -> tuple[Arrays, float]:
+    """Return the tokens that the model adds, and how long it ran in milliseconds."""
+    start = time.perf_counter()
+    added = generate(model.backend, model.manifest, prompt.tokens, prompt.most, prompt.stop)
+    duration_ms = (time.perf_counter() - start) * 1000
+    return {"tokens": np.array(added, np.int32)}, duration_ms
 
 
 def _groups(ready: Mapping[int, tuple[Model, Arrays]]) -> list[list[int]]:

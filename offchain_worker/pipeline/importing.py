@@ -17,10 +17,13 @@ from offchain_worker.pipeline import check
 from offchain_worker.pipeline.package import About, CoreMl, write_manifest, write_package
 from offchain_worker.pipeline.report import Report
 from offchain_worker.processing import open_preprocess
-from offchain_worker.processing.base import Known, Tensors
+from offchain_worker.processing.base import Known, Prompt, Tensors
 from offchain_worker.transformers_model import Original, from_folder
 
 TOKENIZER, PREPROCESSOR = "tokenizer.json", "preprocessor_config.json"
+
+NEW_TOKENS = 256
+"""Most tokens that a model which writes text adds to a prompt."""
 
 Progress = Callable[[str], None]
 
@@ -127,12 +130,22 @@ def describe(original: Original, source: Path, name: str, origin: str, licence: 
         files[TOKENIZER] = (source / TOKENIZER).read_bytes()
         longest = getattr(config, "max_position_embeddings", None) or 1 << 16
         before = Step("text", {"tokenizer": TOKENIZER, "tokens": min(int(longest), 1 << 16)})
+        if task == "token-generation":
+            options = {**before.options, "new_tokens": NEW_TOKENS, "stop": _stop(config)}
+            before, after = Step("prompt", options), Step("completion", {"tokenizer": TOKENIZER})
     if kinds == {"image"} and (source / PREPROCESSOR).is_file():
         before = _image_step(source / PREPROCESSOR) or before
     labels = getattr(config, "id2label", None)
     if task.endswith("-classification") and task != "token-classification" and labels:
         after = Step("labels", {"labels": [str(labels[at]) for at in sorted(labels)]})
     return About(name, task, origin, licence, before, after, files)
+
+
+def _stop(config: Any) -> list[int]:
+    """Return the tokens that end a text."""
+    found = getattr(config, "eos_token_id", None)
+    tokens = found if isinstance(found, list) else [found]
+    return [int(token) for token in tokens if token is not None]
 
 
 def _image_step(file: Path) -> Step | None:
@@ -152,16 +165,17 @@ def _inputs(original: Original, folder: Path, manifest: Manifest) -> list[Arrays
 
     Sentences are padded to one length, as the outputs have to be comparable with each other.
     """
-    if manifest.preprocess.kind != "text":
+    if manifest.preprocess.kind not in ("text", "prompt"):
         return check.random_inputs(original)
     runtime = {name: value for name, value in manifest.runtime.items() if name != OPTION}
     inputs = tuple(spec.spec for spec in original.inputs)
-    fixed = replace(manifest, inputs=inputs, runtime=runtime)
+    kept = {name: manifest.preprocess.options[name] for name in ("tokenizer", "tokens")}
+    fixed = replace(manifest, inputs=inputs, runtime=runtime, preprocess=Step("text", kept))
     prepare = open_preprocess(folder, fixed)
     return [_tensors(prepare({"text": text})) for text in SENTENCES]
 
 
-def _tensors(prepared: Tensors | Known) -> Arrays:
+def _tensors(prepared: Tensors | Known | Prompt) -> Arrays:
     return prepared.arrays if isinstance(prepared, Tensors) else {}
 
 

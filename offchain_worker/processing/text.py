@@ -29,12 +29,6 @@ class Preprocess:
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         check_options(manifest.preprocess, ("tokenizer", "tokens"))
-        try:
-            from tokenizers import Tokenizer
-        except ModuleNotFoundError:
-            raise ToolNotInstalled(
-                "expected package 'tokenizers', which is not installed: pip install 'lattice[text]'"
-            ) from None
         name, longest = (
             manifest.preprocess.options["tokenizer"],
             manifest.preprocess.options["tokens"],
@@ -53,15 +47,8 @@ class Preprocess:
         self._lengths = Lengths.of(manifest)
         if self._lengths is not None:
             longest = min(longest, self._lengths.sizes[-1])
-        path = inside(folder, name)
-        try:
-            self._tokenizer = Tokenizer.from_file(str(path))
-            self._tokenizer.enable_truncation(longest if tokens == -1 else min(tokens, longest))
-            self._tokenizer.no_padding()
-        except BaseException as error:  # a panic of its Rust code is no Exception
-            if isinstance(error, KeyboardInterrupt | SystemExit):
-                raise
-            raise BadModel(f"expected a tokenizer in {name!r}, got: {str(error)[:200]}") from None
+        self._tokenizer = open_tokenizer(folder, name)
+        self._tokenizer.enable_truncation(longest if tokens == -1 else min(tokens, longest))
         self._tokens = tokens
         padding = ("[PAD]", "<pad>", "<|endoftext|>", "</s>")
         known = (self._tokenizer.token_to_id(word) for word in padding)
@@ -90,3 +77,30 @@ class Preprocess:
             arrays["attention_mask"][row, : len(ids)] = 1
         given: Arrays = {name: arrays[name] for name in self._names}
         return Tensors(given)
+
+
+def open_tokenizer(folder: Path, name: object) -> Any:
+    """Return the tokenizer in a file of an artifact folder; it neither pads nor cuts.
+
+    Raises:
+        BadModel: There is none.
+        ToolNotInstalled: The package for it is missing.
+    """
+    try:
+        from tokenizers import Tokenizer
+    except ModuleNotFoundError:
+        raise ToolNotInstalled(
+            "expected package 'tokenizers', which is not installed: pip install 'lattice[text]'"
+        ) from None
+    if not isinstance(name, str):
+        raise BadModel(f"expected the name of a file as tokenizer, got {name!r}")
+    path = inside(folder, name)
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+    except BaseException as error:  # a panic of its Rust code is no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        raise BadModel(f"expected a tokenizer in {name!r}, got: {str(error)[:200]}") from None
+    return tokenizer
