@@ -4,7 +4,8 @@ A process is given the next jobs before it has finished the last one, so that it
 one model can run together. When it dies or is killed, the job that was in the model is to blame, and the others are
 given to the next process. When several were in it, none is to blame: each is run again, alone.
 
-A model that was not measured on this machine is, in a process beside the others, once none of them is at work.
+A model that was not measured on this machine is, in a process beside the others: once none of them is at work, or after
+a while even if they always are.
 """
 
 import contextlib
@@ -29,6 +30,8 @@ from oracle.services.runner import Done, outcome_of
 
 AHEAD = 4
 """How many jobs one process may have, or twice as many as may run together: some in the model, others on their way."""
+PATIENCE_S = 20.0
+"""How long a model waits for the others to be idle before it is measured beside them, in seconds."""
 PIECE_BYTES = 1 << 16
 
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "TZ")
@@ -61,6 +64,7 @@ class Sandbox:
         self._ahead = AHEAD
         self._measuring: _Child | None = None
         self._unmeasured: deque[str] = deque()
+        self._waits_since = 0.0
         self._seen: set[str] = set()
         """Models that wait to be measured, or were."""
         self._draining = False
@@ -134,6 +138,7 @@ class Sandbox:
         if reply.get("unmeasured") and job.model_cid not in self._seen:
             self._seen.add(job.model_cid)
             self._unmeasured.append(job.model_cid)
+            self._waits_since = time.monotonic()
         return [Done(job, outcome_of(reply))]
 
     def _bury(self, child: "_Child", error: WorkerError) -> list[Done]:
@@ -155,9 +160,10 @@ class Sandbox:
         return [Done(guilty, error)]
 
     def _measure(self) -> None:
-        """Begin to measure a model when nothing else is to be done, or note what came of it."""
+        """Begin to measure a model when it is time to, or note what came of it."""
         if self._measuring is None:
-            if self._unmeasured and not self.busy and not self._draining:
+            is_time = not self.busy or time.monotonic() - self._waits_since > PATIENCE_S
+            if self._unmeasured and is_time and not self._draining:
                 self._measuring = _Child(self._first)
                 self._measuring.measure(self._unmeasured[0])
             return

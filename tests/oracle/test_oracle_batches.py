@@ -2,6 +2,7 @@
 
 finished
 ├── when a model was never measured: it is once nothing else is to be done, and the fastest that agrees takes over
+├── when something else is always to be done: it is measured all the same, after a while
 ├── when it was killed meanwhile: the next one measures it; when it was measured: nobody does again
 ├── when a backend is chosen by name: that one runs, however slow
 ├── when the manifest allows batches, and the measurement agrees: jobs that wait run together, with the same answers
@@ -108,6 +109,19 @@ def test_finished__when_never_measured__measures_and_takes_the_fastest_that_agre
     assert (first.backend, second.backend) == ("made-up", "made-up-fast")
     assert first.memory_bytes > 1 << 20
     assert second.answer["y"] == {"dtype": "float32", "shape": [1, 2], "data": [[2.0, 4.0]]}
+
+
+def test_finished__when_there_is_always_work__measures_after_a_while(home, monkeypatch):
+    monkeypatch.setattr("oracle.services.sandbox.PATIENCE_S", -1.0)
+    cid, sandbox = home.add(), home.sandbox()
+    for number in (1, 2):
+        sandbox.begin(made_up_job(number, cid, SLOW))
+
+    first = collect(sandbox, 1)
+
+    assert list(first) == [1]
+    assert (list(sandbox.busy), sandbox._measuring is not None) == ([2], True)
+    wait_for(lambda: (sandbox.finished(), home.figures)[1])
 
 
 def test_finished__when_killed_while_it_measured__the_next_one_measures(home):
