@@ -77,7 +77,7 @@ def test_parse__when_path_leaves_the_folder__raises_bad_model(name):
 
 
 @pytest.mark.parametrize(
-    "manifest", [XOR, MAGIKA, replace(XOR, max_batch=8)], ids=["xor", "magika"]
+    "manifest", [XOR, MAGIKA, replace(XOR, max_batch=8)], ids=["xor", "magika", "batches"]
 )
 def test_parse__gives_back_what_to_json_wrote(manifest):
     assert parse(manifest.to_json()) == manifest
