@@ -14,6 +14,7 @@ import torch
 from offchain_worker.backends import open_for
 from offchain_worker.backends.base import Arrays, check_outputs
 from offchain_worker.errors import CheckFailed
+from offchain_worker.generation import PAST, step_by_step
 from offchain_worker.lengths import Lengths
 from offchain_worker.manifest import Manifest
 from offchain_worker.pipeline.report import LIMITS, Report, cosine_of, require_variation, variation
@@ -75,8 +76,11 @@ def compare(
     try:
         for given in given_inputs:
             expected = _run(original, given)
-            found = converted.run(given)
-            check_outputs(found, manifest.outputs)
+            if PAST in [spec.name for spec in manifest.inputs]:
+                found = step_by_step(converted, manifest, given)
+            else:
+                found = converted.run(given)
+                check_outputs(found, manifest.outputs)
             first = first or expected
             for name, array in expected.items():
                 right, got = _flat(array, given), _flat(found[name], given)

@@ -37,7 +37,7 @@ def convert(original: Original) -> Any:
                 warnings.simplefilter("ignore")  # of the exporter, about its own future
                 logging.getLogger("torch.onnx").setLevel(logging.ERROR)
                 model = way(original, Path(folder) / "model.onnx")
-                _rename_outputs(model, original.outputs)
+                rename_outputs(model, original.outputs)
                 onnx.checker.check_model(model)
                 return model
         except Exception as error:  # the exporter has no common root for what it raises
@@ -108,8 +108,8 @@ def _by_trace(original: Original, to: Path) -> Any:
     return onnx.load(str(to))
 
 
-def _rename_outputs(model: Any, names: tuple[str, ...]) -> None:
-    """Call the outputs by the original's names. The exporter, asked to do it, makes clashes with inner names."""
+def rename_outputs(model: Any, names: tuple[str, ...]) -> None:
+    """Name the outputs of an ONNX model. The exporter, asked to do it, makes clashes with inner names."""
     for output, name in zip(model.graph.output, names, strict=True):
         old = output.name
         if old == name:

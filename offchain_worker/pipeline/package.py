@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,7 +89,9 @@ def write_package(
         )
     to.mkdir()
     runtime = dict(_RUNTIME.get(format, {}))
-    if format == "coreml":
+    if format == "onnx":
+        inputs, outputs = _onnx(original, to, precision, about)
+    elif format == "coreml":
         inputs, outputs = _coreml(original, to, precision, about.coreml, runtime)
     else:
         inputs, outputs = _WRITERS[format](original, source, to, precision)
@@ -138,10 +141,14 @@ def _torch(original: Original, source: Path, to: Path, precision: str) -> Tensor
     return free, _any_outputs(original)
 
 
-def _onnx(original: Original, source: Path, to: Path, precision: str) -> Tensors:
-    from offchain_worker.pipeline import convert_onnx, quantize_onnx
+def _onnx(original: Original, to: Path, precision: str, about: About) -> Tensors:
+    from offchain_worker.pipeline import convert_onnx, convert_onnx_cached, quantize_onnx
 
-    model = quantize_onnx.quantize(convert_onnx.convert(original), precision)
+    model = None
+    if about.preprocess.kind == "prompt":
+        with suppress(ConversionFailed):  # without a cache it writes the same text, more slowly
+            model = convert_onnx_cached.convert(original)
+    model = quantize_onnx.quantize(model or convert_onnx.convert(original), precision)
     (to / ONNX_FILE).write_bytes(model.SerializeToString(deterministic=True))
     return (
         convert_onnx.tensors_of(model.graph.input),
@@ -194,7 +201,7 @@ def _mlx(original: Original, source: Path, to: Path, precision: str) -> Tensors:
     )
 
 
-_WRITERS = {"torch": _torch, "onnx": _onnx, "mlx": _mlx}
+_WRITERS = {"torch": _torch, "mlx": _mlx}
 
 
 def _freed(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:

@@ -180,7 +180,7 @@ def test_fault_34_log_of_the_database_was_torn__it_is_read_from_the_chain(provid
 
 def test_fault_35_told_to_end_while_a_model_runs__answered_first(stress, chain):
     node, market = stress.node, stress.market
-    job_id = market.request(ask(rounds=1_200_000))
+    job_id = market.request(ask(rounds=4_000_000))
     process = node.run(**serving(stress))
     wait_for(lambda: in_the_model(process))
 

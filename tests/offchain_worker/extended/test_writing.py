@@ -3,6 +3,7 @@
 generate
 ├── each format adds the tokens that the original adds, with a KV cache where the format has one
 ├── after the first step, a backend with a cache is given one token at a time
+├── ONNX models that were imported to write text have one; their check goes token by token
 └── a token outside of the vocabulary is refused
 a job for an imported model
 ├── it is answered with text; a batch of them, too
@@ -17,12 +18,16 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from offchain_worker import manifest as manifests
+from offchain_worker.backends import onnx as onnx_backend
 from offchain_worker.backends import open_backend
-from offchain_worker.errors import BadInput, BadModel
-from offchain_worker.generation import Generates, generate
+from offchain_worker.errors import BadInput, BadModel, CheckFailed, ConversionFailed
+from offchain_worker.generation import generate
+from offchain_worker.manifest import Step
+from offchain_worker.pipeline import check, convert_onnx_cached
 from offchain_worker.pipeline.families import FAMILIES
 from offchain_worker.pipeline.importing import import_folder
-from offchain_worker.pipeline.random_model import save
+from offchain_worker.pipeline.package import About, write_package
+from offchain_worker.pipeline.random_model import build, save
 
 pytestmark = pytest.mark.extended
 
@@ -58,7 +63,7 @@ def test_generate__adds_what_the_original_adds(models, name):
 
     added = generate(backend, models[name].manifest, PROMPT, 8, ())
 
-    assert isinstance(backend, Generates) == (name in CACHED)
+    assert getattr(backend, "has_cache", False) == (name in CACHED)
     assert added == without_cache(models, 8)
     assert len(set(added)) > 2
     stopped = generate(backend, models[name].manifest, PROMPT, 8, {added[3]})
@@ -92,6 +97,38 @@ def test_generate__with_a_cache__is_given_one_token_at_a_time(models, name):
     assert widths == [4, 1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("name", ["gpt2", "mistral", "qwen3", "gemma"])
+def test_write_package__of_onnx_to_write_text__has_a_cache(name, tmp_path):
+    about = About("n", "token-generation", "s", "MIT", preprocess=Step("prompt"))
+    original = build(FAMILIES[name])
+    manifest = write_package(original, tmp_path, tmp_path / "m", "onnx", "float32", about)
+
+    report = check.check(original, tmp_path / "m", manifest)
+
+    assert [spec.name for spec in manifest.inputs] == ["input_ids", "past"]
+    assert report.max_abs < 1e-4
+
+
+def test_check__when_the_cache_is_lost__fails(tmp_path, monkeypatch):
+    about = About("n", "token-generation", "s", "MIT", preprocess=Step("prompt"))
+    original = build(FAMILIES["llama"])
+    manifest = write_package(original, tmp_path, tmp_path / "m", "onnx", "float32", about)
+    run = onnx_backend.Backend.run
+
+    def forgetful(self, inputs):
+        found = run(self, inputs)
+        return {**found, "present": np.zeros_like(found["present"])}
+
+    monkeypatch.setattr(onnx_backend.Backend, "run", forgetful)
+    with pytest.raises(CheckFailed, match="does not compute what the original computes"):
+        check.check(original, tmp_path / "m", manifest)
+
+
+def test_convert__when_there_is_no_such_cache__is_refused():
+    with pytest.raises(ConversionFailed, match="whose step torch"):
+        convert_onnx_cached.convert(build(FAMILIES["t5-encoder"]))
+
+
 @pytest.mark.parametrize("name", BACKENDS)
 def test_generate__when_a_token_is_outside_the_vocabulary__is_refused(models, name):
     with pytest.raises((BadInput, BadModel)):
@@ -121,7 +158,9 @@ def test_job__is_answered_with_text(imported, store, worker, job_of):
 
     short, long = worker.infer_all(jobs)
 
-    assert manifests.load(imported).task == "token-generation"
+    manifest = manifests.load(imported)
+    assert [spec.name for spec in manifest.inputs] == ["input_ids", "past"]
+    assert (manifest.task, manifest.max_batch) == ("token-generation", 1)
     assert len(long.answer["tokens"]) == 5
     assert long.answer["tokens"][:3] == short.answer["tokens"]
     assert long.answer["text"] == " ".join(f"w{token}" for token in long.answer["tokens"])
