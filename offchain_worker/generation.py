@@ -1,32 +1,29 @@
 """Writing text: the most likely next token, again and again. The same prompt gives the same tokens on one machine.
 
-A backend that keeps what it computed for earlier tokens (a KV cache) does it by its own `generate`; on others, the
-model runs on the whole text for each token.
+What was computed for earlier tokens is kept (a KV cache): by the backend itself if it has a `generate`, or in tensors
+if the model is one step that takes them (`pipeline/steps.py`). Any other model runs on the whole text for each token.
 """
 
+import math
 from collections.abc import Collection, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from offchain_worker.backends.base import Arrays, Backend
+from offchain_worker.backends.base import MAX_TENSOR_BYTES, Backend
 from offchain_worker.errors import BadInput, BadModel, BadOutput
 from offchain_worker.lengths import Lengths
 from offchain_worker.manifest import Manifest
 
 INPUT, OUTPUT = "input_ids", "logits"
-PAST, PRESENT = "past", "present"
-"""Of a model that is one step: what was computed for earlier tokens, and what that grows by (axis 3)."""
+PAST, PRESENT, POSITION = "past", "present", "position"
+"""Of a model that is one step: what was computed for earlier tokens, what that grows by (axis 3), and how much of it
+counts where its length is fixed."""
 
 
 @runtime_checkable
 class Generates(Protocol):
-    """A backend that may have a KV cache."""
-
-    @property
-    def has_cache(self) -> bool:
-        """Whether it has one for the model that is loaded."""
-        ...
+    """A backend with a KV cache of its own."""
 
     def generate(self, prompt: Sequence[int], most: int, stop: Collection[int]) -> list[int]:
         """Return what `generate` of this module returns, for the model that is loaded."""
@@ -58,8 +55,10 @@ def generate(
             raise BadInput(
                 f"expected a prompt of fewer than {lengths.sizes[-1]} tokens, got {len(prompt)}"
             )
-    if isinstance(backend, Generates) and backend.has_cache:
+    if isinstance(backend, Generates):
         return backend.generate(prompt, most, stop)
+    if is_step(manifest):
+        return _step_by_step(Steps(backend, manifest), prompt, most, stop)
     tokens = list(prompt)
     for _ in range(most):
         width = len(tokens) if lengths is None else lengths.fit(len(tokens))
@@ -83,25 +82,56 @@ def most_likely(logits: "np.ndarray[tuple[int], np.dtype[np.float32]]") -> int:
     return int(logits.argmax())
 
 
-def empty_past(manifest: Manifest) -> Arrays:
-    """Return what a model that is one step takes before the first token; nothing for any other model."""
-    return {
-        spec.name: np.zeros([*spec.shape[:3], 0, spec.shape[4]], spec.dtype)
-        for spec in manifest.inputs
-        if spec.name == PAST
-    }
+class Steps:
+    """A text that a model goes through, which is one step. Not thread-safe."""
+
+    def __init__(self, backend: Backend, manifest: Manifest) -> None:
+        """Begin a text.
+
+        Args:
+            backend: With the model loaded.
+            manifest: Of the model, which is a step.
+        """
+        self._backend = backend
+        (past,) = (spec for spec in manifest.inputs if spec.name == PAST)
+        self._grows = past.shape[3] == -1
+        self._past = np.zeros([max(size, 0) for size in past.shape], past.dtype)
+        self._done = 0
+
+    def take(self, tokens: "np.ndarray[Any, np.dtype[np.int32]]") -> "np.ndarray[Any, Any]":
+        """Return the logits for further tokens of the text, both of shape (1, tokens, ...)."""
+        if self._grows:
+            found = self._backend.run({INPUT: tokens, PAST: self._past})
+            self._past = np.concatenate([self._past, found[PRESENT]], axis=3)
+            return found[OUTPUT]
+        logits = []
+        for at in range(tokens.shape[1]):
+            position = np.array([self._done], np.int32)
+            given = {INPUT: tokens[:, at : at + 1], POSITION: position, PAST: self._past}
+            found = self._backend.run(given)
+            self._past[:, :, :, self._done] = found[PRESENT][:, :, :, 0]
+            self._done += 1
+            logits.append(found[OUTPUT])
+        return np.concatenate(logits, axis=1)
 
 
-def step_by_step(backend: Backend, manifest: Manifest, tokens: Arrays) -> Arrays:
-    """Return the logits for all of `tokens`: the first half at once, then one by one, as when a text is written."""
-    whole, given, parts = tokens[INPUT], empty_past(manifest), []
-    half = max(1, whole.shape[1] // 2)
-    for at in (0, *range(half, whole.shape[1])):
-        part = whole[:, :half] if at == 0 else whole[:, at : at + 1]
-        found = backend.run(given | {INPUT: part})
-        parts.append(found[OUTPUT])
-        given = {PAST: np.concatenate([given[PAST], found[PRESENT]], axis=3)}
-    return {OUTPUT: np.concatenate(parts, axis=1)}
+def is_step(manifest: Manifest) -> bool:
+    """Whether a model takes what was computed for earlier tokens."""
+    return PAST in [spec.name for spec in manifest.inputs]
+
+
+def _step_by_step(
+    steps: Steps, prompt: Sequence[int], most: int, stop: Collection[int]
+) -> list[int]:
+    added: list[int] = []
+    fresh = np.array([prompt], np.int32)
+    while len(added) < most:
+        token = most_likely(steps.take(fresh)[0, -1])
+        if token in stop:
+            break
+        added.append(token)
+        fresh = np.array([[token]], np.int32)
+    return added
 
 
 def _lengths(manifest: Manifest) -> Lengths | None:
@@ -110,13 +140,24 @@ def _lengths(manifest: Manifest) -> Lengths | None:
     Raises:
         BadModel: It does not write text, or what it keeps of earlier tokens has another form.
     """
-    inputs = [spec.name for spec in manifest.inputs if spec.name != PAST]
-    if inputs != [INPUT] or OUTPUT not in [spec.name for spec in manifest.outputs]:
+    shapes = {spec.name: spec.shape for spec in manifest.inputs}
+    past = shapes.get(PAST)
+    if OUTPUT not in [spec.name for spec in manifest.outputs] or not (
+        shapes.keys() == {INPUT}
+        or (shapes.keys() == {INPUT, PAST} and _is_past(past, grows=True))
+        or (shapes.keys() == {INPUT, POSITION, PAST} and _is_past(past, grows=False))
+    ):
         raise BadModel(
-            f"expected input {INPUT!r} and output {OUTPUT!r} of a model that writes text"
+            f"expected the inputs and outputs of a model that writes text, got inputs {shapes}"
         )
-    for spec in manifest.inputs:
-        if spec.name == PAST and (len(spec.shape) != 5 or -1 in (*spec.shape[:3], spec.shape[4])):
-            raise BadModel(f"expected {PAST!r} with five sizes, the fourth free, got {spec.shape}")
-    tokens = next(spec.shape[1] for spec in manifest.inputs if spec.name == INPUT)
+    if past is not None:
+        return None if past[3] == -1 else Lengths((past[3],))
+    tokens = shapes[INPUT][1]
     return Lengths((tokens,)) if tokens != -1 else Lengths.of(manifest)
+
+
+def _is_past(shape: tuple[int, ...] | None, *, grows: bool) -> bool:
+    if shape is None or len(shape) != 5 or -1 in (*shape[:3], shape[4]):
+        return False
+    fits = 4 * math.prod(max(size, 1) for size in shape) <= MAX_TENSOR_BYTES
+    return fits and (shape[3] == -1) == grows

@@ -77,8 +77,6 @@ class Backend:
                 f"expected a model that runs on what its manifest allows, got: {_line(error)}"
             ) from error
 
-    has_cache = True
-
     def generate(self, prompt: Sequence[int], most: int, stop: Collection[int]) -> list[int]:
         """Continue a prompt, with mlx-lm's KV cache. See `offchain_worker.generation`."""
         if self._manifest is None:

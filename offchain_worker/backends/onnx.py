@@ -1,16 +1,13 @@
 """ONNX Runtime. One thread unless the manifest says otherwise, as what it does to the graph changes bits."""
 
-from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
 
 from offchain_worker.backends.base import Arrays, check_inputs, check_options, pick_device
 from offchain_worker.errors import BadModel
-from offchain_worker.generation import INPUT, OUTPUT, PAST, PRESENT, empty_past, most_likely
 from offchain_worker.manifest import Manifest, inside
 
 _LEVELS = {
@@ -96,27 +93,6 @@ class Backend:
             raise BadModel(
                 f"expected a model that runs on what its manifest allows, got: {_line(error)}"
             ) from error
-
-    @property
-    def has_cache(self) -> bool:
-        """Whether the model takes what was computed for earlier tokens."""
-        return self._manifest is not None and PAST in [s.name for s in self._manifest.inputs]
-
-    def generate(self, prompt: Sequence[int], most: int, stop: Collection[int]) -> list[int]:
-        """Continue a prompt, with a KV cache. See `offchain_worker.generation`."""
-        if self._manifest is None:
-            raise RuntimeError("expected load() before generate()")
-        given = empty_past(self._manifest) | {INPUT: np.array([prompt], np.int32)}
-        added: list[int] = []
-        while len(added) < most:
-            found = self.run(given)
-            token = most_likely(found[OUTPUT][0, -1])
-            if token in stop:
-                break
-            added.append(token)
-            past = np.concatenate([given[PAST], found[PRESENT]], axis=3)
-            given = {INPUT: np.array([[token]], np.int32), PAST: past}
-        return added
 
     def close(self) -> None:
         """Free the model."""

@@ -75,8 +75,6 @@ class Backend:
             for spec, tensor in zip(self._manifest.outputs, found, strict=True)
         }
 
-    has_cache = True
-
     def generate(self, prompt: Sequence[int], most: int, stop: Collection[int]) -> list[int]:
         """Continue a prompt, with the library's KV cache. See `offchain_worker.generation`."""
         if self._manifest is None or self._model is None:

@@ -3,7 +3,7 @@
 import json
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ import numpy as np
 import torch
 
 from offchain_worker.errors import ConversionFailed
+from offchain_worker.generation import INPUT, OUTPUT, PAST, POSITION, PRESENT
 from offchain_worker.lengths import SHORTEST, Lengths
 from offchain_worker.pipeline import coreml_operators  # noqa: F401  (registers operators)
+from offchain_worker.pipeline.steps import FixedStep, past_of, require_full_attention
 from offchain_worker.transformers_model import Original, draw
 
 Capture = Callable[[Original, list[torch.Tensor]], tuple[Any, dict[str, Any]]]
@@ -48,12 +50,42 @@ def convert(original: Original, precision: str = "float32", lengths: Lengths | N
         try:
             with warnings.catch_warnings(), torch.no_grad():
                 warnings.simplefilter("ignore")  # of the converter, about versions and rounding
-                return _convert(original, *capture(original, tensors), precision)
+                return _convert(original.outputs, *capture(original, tensors), precision)
         except Exception as error:  # the converter has no common root for what it raises
             reasons.append(f"{getattr(capture, '__name__', '_free lengths')[1:]}: {_line(error)}")
     raise ConversionFailed(
         f"expected a model that coremltools {ct.__version__} converts, got: {'; '.join(reasons)}"
     )
+
+
+def convert_step(original: Original, length: int, precision: str = "float32") -> Any:
+    """Return a model that writes text as an `MLModel` of `steps.FixedStep`.
+
+    Args:
+        original: What to convert.
+        length: Most tokens of a text.
+        precision: As in `convert`.
+
+    Raises:
+        ConversionFailed: The model has a window, or no such cache, or coremltools does not convert it.
+    """
+    require_full_attention(original)
+    _LOGGER.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            sample = {
+                INPUT: torch.ones((1, 1), dtype=torch.int32),
+                POSITION: torch.ones(1, dtype=torch.int32),
+                PAST: past_of(original, length),
+            }
+            step = FixedStep(original.model).eval()
+            program = torch.export.export(step, (), sample, strict=False).run_decompositions({})
+            return _convert((OUTPUT, PRESENT), program, {}, precision)
+    except Exception as error:  # the converter has no common root for what it raises
+        raise ConversionFailed(
+            f"expected a model whose step coremltools {ct.__version__} converts, got: {_line(error)}"
+        ) from error
 
 
 def save(model: Any, to: Path) -> None:
@@ -115,14 +147,14 @@ def _trace(original: Original, tensors: list[torch.Tensor]) -> tuple[Any, dict[s
     return program, {"inputs": inputs}
 
 
-def _convert(original: Original, program: Any, options: dict[str, Any], precision: str) -> Any:
+def _convert(outputs: Sequence[str], program: Any, options: dict[str, Any], precision: str) -> Any:
     return ct.convert(
         program,
         convert_to="mlprogram",
         minimum_deployment_target=TARGET,
         compute_precision=ct.precision.FLOAT16 if precision == "float16" else ct.precision.FLOAT32,
         skip_model_load=True,
-        outputs=[ct.TensorType(name=name, dtype=np.float32) for name in original.outputs],
+        outputs=[ct.TensorType(name=name, dtype=np.float32) for name in outputs],
         **options,
     )
 

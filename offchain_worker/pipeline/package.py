@@ -10,8 +10,10 @@ import numpy as np
 import torch
 
 from offchain_worker.errors import ConversionFailed, did_you_mean
+from offchain_worker.generation import INPUT, OUTPUT, PAST, POSITION, PRESENT
 from offchain_worker.lengths import OPTION, Lengths
 from offchain_worker.manifest import FILE_NAME, Manifest, Step, TensorSpec
+from offchain_worker.pipeline.steps import past_of
 from offchain_worker.transformers_model import CONFIG, POOLING, WEIGHTS, Original, draw
 
 ONNX_FILE = "model.onnx"
@@ -92,7 +94,7 @@ def write_package(
     if format == "onnx":
         inputs, outputs = _onnx(original, to, precision, about)
     elif format == "coreml":
-        inputs, outputs = _coreml(original, to, precision, about.coreml, runtime)
+        inputs, outputs = _coreml(original, to, precision, about, runtime)
     else:
         inputs, outputs = _WRITERS[format](original, source, to, precision)
     files = sorted(file.relative_to(to).as_posix() for file in to.rglob("*") if file.is_file())
@@ -142,12 +144,12 @@ def _torch(original: Original, source: Path, to: Path, precision: str) -> Tensor
 
 
 def _onnx(original: Original, to: Path, precision: str, about: About) -> Tensors:
-    from offchain_worker.pipeline import convert_onnx, convert_onnx_cached, quantize_onnx
+    from offchain_worker.pipeline import convert_onnx, quantize_onnx
 
     model = None
     if about.preprocess.kind == "prompt":
         with suppress(ConversionFailed):  # without a cache it writes the same text, more slowly
-            model = convert_onnx_cached.convert(original)
+            model = convert_onnx.convert_step(original)
     model = quantize_onnx.quantize(model or convert_onnx.convert(original), precision)
     (to / ONNX_FILE).write_bytes(model.SerializeToString(deterministic=True))
     return (
@@ -160,25 +162,52 @@ def _coreml(
     original: Original,
     to: Path,
     precision: str,
-    how: CoreMl,
+    about: About,
     runtime: dict[str, str | int | float | bool],
 ) -> Tensors:
     from offchain_worker.pipeline import convert_coreml, quantize_coreml
 
-    lengths = _lengths(original, how.shapes)
-    computed = "float16" if precision == "float16" else "float32"
-    model = convert_coreml.convert(original, computed, lengths)
+    how, computed = about.coreml, "float16" if precision == "float16" else "float32"
+    lengths, model = _lengths(original, how.shapes), None
+    if about.preprocess.kind == "prompt" and lengths is None:
+        longest = original.inputs[0].shape[1]
+        with suppress(ConversionFailed):  # without a cache it writes the same text, more slowly
+            model = convert_coreml.convert_step(original, longest, computed)
+            tensors = _step_tensors(original, longest)
+    if model is None:
+        model = convert_coreml.convert(original, computed, lengths)
+        tensors = _coreml_tensors(original, lengths)
     convert_coreml.save(quantize_coreml.quantize(model, precision), to / COREML_PACKAGE)
     if how.compute_units != "all":
         runtime["compute_units"] = how.compute_units
+    if lengths is not None:
+        runtime[OPTION] = str(lengths)
+    return tensors
+
+
+def _coreml_tensors(original: Original, lengths: Lengths | None) -> Tensors:
     inputs, outputs = tuple(spec.spec for spec in original.inputs), _fixed_outputs(original)
     if lengths is None:
         return inputs, outputs
-    runtime[OPTION] = str(lengths)
     free = tuple(TensorSpec(spec.name, spec.dtype, (1, -1)) for spec in inputs)
     return free, tuple(
         TensorSpec(spec.name, spec.dtype, (1, *found.shape[1:]))
         for spec, found in zip(outputs, _any_outputs(original), strict=True)
+    )
+
+
+def _step_tensors(original: Original, length: int) -> Tensors:
+    """Inputs and outputs of `steps.FixedStep`."""
+    with torch.no_grad():
+        layers, _, heads, _, size = past_of(original, 1).shape
+    vocabulary = int(original.model.config.vocab_size)
+    return (
+        TensorSpec(INPUT, "int32", (1, 1)),
+        TensorSpec(POSITION, "int32", (1,)),
+        TensorSpec(PAST, "float32", (layers, 1, heads, length, size)),
+    ), (
+        TensorSpec(OUTPUT, "float32", (1, 1, vocabulary)),
+        TensorSpec(PRESENT, "float32", (layers, 1, heads, 1, size)),
     )
 
 

@@ -3,7 +3,8 @@
 generate
 ├── each format adds the tokens that the original adds, with a KV cache where the format has one
 ├── after the first step, a backend with a cache is given one token at a time
-├── ONNX models that were imported to write text have one; their check goes token by token
+├── ONNX and Core ML models that were imported to write text have one; their check goes token by token
+├── ... but for Core ML models with a window, which run on the whole text
 └── a token outside of the vocabulary is refused
 a job for an imported model
 ├── it is answered with text; a batch of them, too
@@ -21,9 +22,9 @@ from offchain_worker import manifest as manifests
 from offchain_worker.backends import onnx as onnx_backend
 from offchain_worker.backends import open_backend
 from offchain_worker.errors import BadInput, BadModel, CheckFailed, ConversionFailed
-from offchain_worker.generation import generate
+from offchain_worker.generation import Generates, generate
 from offchain_worker.manifest import Step
-from offchain_worker.pipeline import check, convert_onnx_cached
+from offchain_worker.pipeline import check, convert_coreml, convert_onnx
 from offchain_worker.pipeline.families import FAMILIES
 from offchain_worker.pipeline.importing import import_folder
 from offchain_worker.pipeline.package import About, write_package
@@ -63,7 +64,7 @@ def test_generate__adds_what_the_original_adds(models, name):
 
     added = generate(backend, models[name].manifest, PROMPT, 8, ())
 
-    assert getattr(backend, "has_cache", False) == (name in CACHED)
+    assert isinstance(backend, Generates) == (name in CACHED)
     assert added == without_cache(models, 8)
     assert len(set(added)) > 2
     stopped = generate(backend, models[name].manifest, PROMPT, 8, {added[3]})
@@ -97,22 +98,47 @@ def test_generate__with_a_cache__is_given_one_token_at_a_time(models, name):
     assert widths == [4, 1, 1, 1, 1]
 
 
-@pytest.mark.parametrize("name", ["gpt2", "mistral", "qwen3", "gemma"])
-def test_write_package__of_onnx_to_write_text__has_a_cache(name, tmp_path):
-    about = About("n", "token-generation", "s", "MIT", preprocess=Step("prompt"))
+ABOUT = About("n", "token-generation", "s", "MIT", preprocess=Step("prompt"))
+INPUTS = {"onnx": ["input_ids", "past"], "coreml": ["input_ids", "position", "past"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "precision"),
+    [
+        ("gpt2", "onnx", "float32"),
+        ("mistral", "onnx", "float32"),
+        ("gemma", "onnx", "int8"),
+        ("gpt2", "coreml", "float32"),
+        ("qwen3", "coreml", "float16"),
+        ("phi", "coreml", "int4"),
+    ],
+)
+def test_write_package__to_write_text__has_a_cache(name, format, precision, tmp_path):
     original = build(FAMILIES[name])
-    manifest = write_package(original, tmp_path, tmp_path / "m", "onnx", "float32", about)
+    manifest = write_package(original, tmp_path, tmp_path / "m", format, precision, ABOUT)
 
     report = check.check(original, tmp_path / "m", manifest)
 
-    assert [spec.name for spec in manifest.inputs] == ["input_ids", "past"]
-    assert report.max_abs < 1e-4
+    assert [spec.name for spec in manifest.inputs] == INPUTS[format]
+    assert report.inputs == check.INPUTS
+    backend = open_backend({"coreml": "coreml-cpu"}.get(format, format))
+    backend.load(tmp_path / "m", manifest)
+    added = generate(backend, manifest, PROMPT, 40, ())
+    assert len(added) == (40 if format == "onnx" else 16 - len(PROMPT))
+
+
+def test_write_package__of_core_ml_with_a_window__has_no_cache_and_writes_the_same(tmp_path):
+    original = build(FAMILIES["mistral"])
+    manifest = write_package(original, tmp_path, tmp_path / "m", "coreml", "float32", ABOUT)
+
+    check.check(original, tmp_path / "m", manifest)
+
+    assert [spec.name for spec in manifest.inputs] == ["input_ids"]
 
 
 def test_check__when_the_cache_is_lost__fails(tmp_path, monkeypatch):
-    about = About("n", "token-generation", "s", "MIT", preprocess=Step("prompt"))
     original = build(FAMILIES["llama"])
-    manifest = write_package(original, tmp_path, tmp_path / "m", "onnx", "float32", about)
+    manifest = write_package(original, tmp_path, tmp_path / "m", "onnx", "float32", ABOUT)
     run = onnx_backend.Backend.run
 
     def forgetful(self, inputs):
@@ -124,9 +150,11 @@ def test_check__when_the_cache_is_lost__fails(tmp_path, monkeypatch):
         check.check(original, tmp_path / "m", manifest)
 
 
-def test_convert__when_there_is_no_such_cache__is_refused():
+def test_convert_step__when_there_is_no_such_cache__is_refused():
     with pytest.raises(ConversionFailed, match="whose step torch"):
-        convert_onnx_cached.convert(build(FAMILIES["t5-encoder"]))
+        convert_onnx.convert_step(build(FAMILIES["t5-encoder"]))
+    with pytest.raises(ConversionFailed, match="whose step coremltools"):
+        convert_coreml.convert_step(build(FAMILIES["t5-encoder"]), 16)
 
 
 @pytest.mark.parametrize("name", BACKENDS)
