@@ -44,17 +44,18 @@ RNG = np.random.default_rng(1)
 class Samples(CalibrationDataReader):  # type: ignore[misc]
     """A few random inputs to calibrate with."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self._left = [{"x": RNG.normal(0, 1, shape).astype(np.float32)} for _ in range(4)]
+    def __init__(self, shape: tuple[int | str, ...]) -> None:
+        sizes = tuple(1 if isinstance(size, str) else size for size in shape)
+        self._left = [{"x": RNG.normal(0, 1, sizes).astype(np.float32)} for _ in range(4)]
 
     def get_next(self) -> dict[str, Any] | None:
         return self._left.pop() if self._left else None
 
 
 class Network:
-    """An ONNX graph in the making; each layer follows the one before."""
+    """An ONNX graph in the making; each layer follows the one before. A size of the input that is a name is free."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[int | str, ...]) -> None:
         self.shape = shape
         self._nodes: list[Any] = []
         self._weights: list[Any] = []

@@ -14,6 +14,7 @@ from offchain_worker.errors import (
 from offchain_worker.storage.base import Store
 from offchain_worker.storage.chunking import cid_of
 from offchain_worker.storage.cid import Cid
+from offchain_worker.storage.dag import Directory, decode
 
 
 class Artifacts:
@@ -22,7 +23,7 @@ class Artifacts:
     def __init__(self, store: Store, cache: Path, max_bytes: int) -> None:
         """Use `cache`, a folder that is made if there is none, for folders of at most `max_bytes` each."""
         self._store = store
-        self._cache = cache
+        self.cache = cache
         self._max_bytes = max_bytes
         cache.mkdir(parents=True, exist_ok=True)
 
@@ -37,11 +38,8 @@ class Artifacts:
             ArtifactMissing: A block is not in the store yet.
             CorruptedBlock: The store's disk or the cache's disk fails.
         """
-        try:
-            cid = Cid.parse(model_cid)
-        except BadArtifact as error:
-            raise BadModel(f"{error}, as the model's CID") from None
-        to = self._cache / str(cid)
+        cid = _parse(model_cid)
+        to = self.cache / str(cid)
         if to.is_dir():
             if self._matches(to, cid):
                 return to
@@ -54,6 +52,19 @@ class Artifacts:
                 "profile unixfs-v1-2025 (chunks of 1 MiB, raw leaves, at most 1,024 links)"
             )
         return to
+
+    def size_bytes(self, model_cid: str) -> int:
+        """Return about how large a folder is, as its first block says, without reading the rest.
+
+        Raises:
+            BadModel: It is no folder.
+            ArtifactMissing, CorruptedBlock: As `folder`, for this one block.
+        """
+        cid = _parse(model_cid)
+        found = decode(cid, self._store.get(cid))
+        if not isinstance(found, Directory):
+            raise BadModel(f"expected a folder as the model, got {cid}, which is a file")
+        return sum(link.total_bytes for link in found.links)
 
     def _export(self, cid: Cid, to: Path) -> None:
         try:
@@ -80,10 +91,17 @@ class Artifacts:
 
     def _throw_away(self, folder: Path) -> None:
         """Rename first, so that no other process finds half a folder."""
-        trash = Path(tempfile.mkdtemp(prefix=".trash.", dir=self._cache))
+        trash = Path(tempfile.mkdtemp(prefix=".trash.", dir=self.cache))
         try:
             folder.rename(trash / "folder")
         except FileNotFoundError:
             pass  # another process did it
         finally:
             shutil.rmtree(trash)
+
+
+def _parse(model_cid: str) -> Cid:
+    try:
+        return Cid.parse(model_cid)
+    except BadArtifact as error:
+        raise BadModel(f"{error}, as the model's CID") from None

@@ -4,8 +4,10 @@ import hashlib
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -62,10 +64,10 @@ def detect() -> Hardware:
     )
 
 
-def usable() -> dict[str, str]:
+def usable(names: Collection[str] = tuple(BACKENDS)) -> dict[str, str]:
     """Return each backend with device, such as "torch:mps", and "ok" or why it cannot be used here."""
     found = {}
-    for name in BACKENDS:
+    for name in names:
         for device in _DEVICES[name]:
             try:
                 open_backend(f"{name}:{device}").close()
@@ -98,6 +100,16 @@ def memory_bytes() -> int:
     if sys.platform == "darwin":
         return int(_ask("sysctl", "-n", "hw.memsize") or 0)
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def resident_bytes() -> int:
+    """Return how much memory this process has now; where that is not told, the most it ever had."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _gpus(apple: bool) -> tuple[str, ...]:

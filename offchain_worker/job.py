@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Self
 
 from offchain_worker import safe_json
@@ -49,6 +49,8 @@ _RULES: dict[str, int | str] = {
     "backend": "text",
     "device": "text",
     "duration_ms": "duration",
+    "batch": 32,
+    "memory_bytes": 64,
     "answer": "map",
 }
 
@@ -135,12 +137,13 @@ class _Message:
         if not isinstance(text, Mapping):
             raise BadInput(f"expected {cls.__name__} as a JSON object, got {_short(text)}")
         names = cls._names()
-        if missing := [name for name in names if name not in text]:
+        needed = [item.name for item in fields(cls) if item.default is MISSING]  # type: ignore[arg-type]
+        if missing := [name for name in needed if name not in text]:
             raise BadInput(f"expected {cls.__name__} with field {missing[0]!r}, which is missing")
         if extra := [name for name in text if name not in names]:
             hint = did_you_mean(extra[0], names)
             raise BadInput(f"expected only known fields of {cls.__name__}, got {extra[0]!r}{hint}")
-        return cls(**{name: _from_plain(name, text[name]) for name in names})
+        return cls(**{name: _from_plain(name, text[name]) for name in names if name in text})
 
     def to_json(self) -> str:
         """Return the message as JSON with two spaces of indent; the same message gives the same text."""
@@ -207,9 +210,13 @@ class Inference(_Message):
     backend: str
     device: str
     duration_ms: float
-    """Time inside the model only. 0 when the answer was known without running it."""
+    """Time inside the model only, of the whole batch. 0 when the answer was known without running it."""
     answer: dict[str, Any]
     """The output decoded for people: JSON values, bytes as hex."""
+    batch: int = field(default=1, kw_only=True)
+    """How many jobs shared the run."""
+    memory_bytes: int = field(default=0, kw_only=True)
+    """What the process of the model had in memory after it; 0 where that was not measured."""
 
 
 @dataclass(frozen=True, slots=True)

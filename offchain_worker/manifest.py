@@ -16,6 +16,8 @@ from offchain_worker.errors import BadModel, did_you_mean
 FILE_NAME = "manifest.json"
 SCHEMA = 1
 MAX_BYTES = 1 << 20
+MAX_BATCH = 64
+"""Largest `max_batch` of a manifest."""
 UNITS = ("inference",)
 """What one unit of a price may be: "inference" is one run of the model, so such a job charges one unit."""
 
@@ -24,7 +26,7 @@ _DTYPES = (
     *("float16", "float32", "float64"),
 )
 _TEXTS = ("name", "task", "format", "precision", "source", "licence", "units")
-_OPTIONAL = ("check",)
+_OPTIONAL = ("check", "max_batch")
 _KEYS = ("lattice", *_TEXTS, "files", "inputs", "outputs", "preprocess", "postprocess", "runtime")
 
 
@@ -73,6 +75,9 @@ class Manifest:
     """What one unit of the price is, one of `UNITS`."""
     check: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     """How far a converted model was from its original, for people. Left out of the text when empty."""
+    max_batch: int = 1
+    """Most rows that may run at once, because a check found no bit of a row that depends on the others (see
+    `backends/batching.py`). Left out of the text when 1."""
 
     def to_json(self) -> str:
         """Return the text of `manifest.json`; the same manifest gives the same text."""
@@ -81,6 +86,8 @@ class Manifest:
             plain[name] = _to_plain(getattr(self, name))
         if self.check:
             plain["check"] = dict(self.check)
+        if self.max_batch > 1:
+            plain["max_batch"] = self.max_batch
         return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -113,6 +120,7 @@ def parse(text: str | bytes) -> Manifest:
         postprocess=_step(plain["postprocess"], "postprocess"),
         runtime=_scalars(plain["runtime"], "runtime"),
         check=_scalars(plain.get("check", {}), "check"),
+        max_batch=_max_batch(plain),
     )
 
 
@@ -174,6 +182,18 @@ def _specs(value: Any, place: str) -> tuple[TensorSpec, ...]:
     if len({spec.name for spec in specs}) != len(specs):
         raise BadModel(f"expected different names in {place}, got one twice")
     return tuple(specs)
+
+
+def _max_batch(plain: Mapping[str, Any]) -> int:
+    value = plain.get("max_batch", 1)
+    if type(value) is not int or not 1 <= value <= MAX_BATCH:
+        raise BadModel(f"expected max_batch from 1 to {MAX_BATCH}, got {value!r}")
+    shapes = [item["shape"] for item in (*plain["inputs"], *plain["outputs"])]
+    if value > 1 and not all(shape[:1] == [-1] for shape in shapes):
+        raise BadModel(
+            f"expected tensors whose first size is free for max_batch {value}, got {shapes}"
+        )
+    return value
 
 
 def _step(value: Any, place: str) -> Step:

@@ -87,6 +87,7 @@ def from_folder(folder: Path, *, sequence: int = 128, samples: int = 16_000) -> 
         raise BadModel(
             f"expected weights in {WEIGHTS} or in several such files (never pickle), which are missing"
         )
+    _check_index(folder)
     _check_size(architecture, config, weights)
     try:
         model, report = architecture.from_pretrained(
@@ -266,6 +267,20 @@ def _check_size(architecture: Any, config: Any, weights: Sequence[Path]) -> None
         raise BadModel(
             f"expected a {CONFIG} that asks for at most {most} weights, as its safetensors could hold, got {asked}"
         )
+
+
+def _check_index(folder: Path) -> None:
+    """Refuse an index of weights that leads out of the folder: the library would follow it."""
+    file = folder / f"{WEIGHTS}.index.json"
+    if not file.is_file():
+        return
+    try:
+        names = set(safe_json.loads(file.read_bytes())["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadModel(f"expected {file.name} with a weight_map, got bad {error}") from None
+    for name in names:
+        if not isinstance(name, str) or Path(name).name != name or not (folder / name).is_file():
+            raise BadModel(f"expected files inside the model folder in {file.name}, got {name!r}")
 
 
 def _check_pooling(folder: Path) -> None:

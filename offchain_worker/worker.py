@@ -4,13 +4,20 @@
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from offchain_worker import payload
 from offchain_worker.artifacts import Artifacts
-from offchain_worker.backends.base import check_outputs
+from offchain_worker.backends import batching
+from offchain_worker.backends.base import Arrays, check_inputs, check_outputs
+from offchain_worker.backends.profile import Profile
 from offchain_worker.commitment import payload_hash
 from offchain_worker.errors import (
     ArtifactTooLarge,
@@ -21,10 +28,12 @@ from offchain_worker.errors import (
     OutputTooLarge,
     ProofUnknown,
 )
+from offchain_worker.generation import generate
+from offchain_worker.hardware import resident_bytes
 from offchain_worker.job import NO_ADDRESS, Inference, Job, Result
 from offchain_worker.models import Model, Models
 from offchain_worker.payload import Values
-from offchain_worker.processing.base import Known
+from offchain_worker.processing.base import Known, Prompt, Tensors
 from offchain_worker.proofs import open_proof
 from offchain_worker.proofs.base import Signer
 from offchain_worker.storage.base import Store
@@ -41,7 +50,7 @@ class Limits:
     max_model_bytes: int = 8 << 30
     """All files of an artifact folder, together."""
     max_output_bytes: int = payload.MAX_OUTPUT_BYTES
-    max_models: int = 2
+    max_models: int = 8
     max_memory_bytes: int | None = None
     """All loaded models together; None for three quarters of the machine's memory."""
 
@@ -96,21 +105,41 @@ class Worker:
             BackendUnknown, BackendNotInstalled, BackendNotSupported: The model cannot be run here.
             ProofUnknown: The answer could not be proved, so it is not computed.
         """
-        self._kinds(job)
-        values = self._values(job)
-        model = self._models.get(job.model_cid)
-        answer, duration_ms = _answer(model, values)
-        output = _encode(answer, self._limits.max_output_bytes)
-        return Inference(
-            job_id=job.job_id,
-            units=1,  # of "inference", the only unit there is
-            output=output,
-            output_hash=payload_hash(output),
-            backend=model.backend.name,
-            device=model.backend.device,
-            duration_ms=duration_ms,
-            answer=payload.for_people(answer),
-        )
+        model, prepared = self._prepare(job)
+        if isinstance(prepared, Known):
+            return self._inference(job, model, prepared.answer, 0.0)
+        if isinstance(prepared, Prompt):
+            outputs, duration_ms = _continue(model, prepared)
+        else:
+            outputs, duration_ms = _run(model, prepared.arrays)
+        return self._inference(job, model, model.postprocess(outputs), duration_ms)
+
+    def infer_all(self, jobs: Sequence[Job]) -> list[Inference | Exception]:
+        """Run jobs of one model, together where that changes no bits. What goes wrong stands in a job's place.
+
+        A run of several that fails is done again one by one, so that no job suffers from another's input.
+        """
+        if len(jobs) == 1:
+            return [_outcome(lambda: self.infer(jobs[0]))]
+        ready: dict[int, tuple[Model, Arrays]] = {}
+        outcomes: dict[int, Inference | Exception] = {}
+        for at, job in enumerate(jobs):
+            try:
+                model, prepared = self._prepare(job)
+                if isinstance(prepared, Tensors):
+                    check_inputs(prepared.arrays, model.manifest.inputs)
+                    ready[at] = (model, prepared.arrays)
+                else:
+                    outcomes[at] = self.infer(job)
+            except Exception as error:  # one job must not end the others
+                outcomes[at] = error
+        for group in _groups(ready):
+            model = ready[group[0]][0]
+            found = self._together(
+                [jobs[at] for at in group], [ready[at][1] for at in group], model
+            )
+            outcomes |= dict(zip(group, found, strict=True))
+        return [outcomes[at] for at in range(len(jobs))]
 
     def prove(self, job: Job, inference: Inference) -> Result:
         """Make the proofs that the job's policy asks for.
@@ -132,9 +161,62 @@ class Worker:
         proofs = tuple(open_proof(kind)(job, inference, self._signer) for kind in self._kinds(job))
         return Result(**asdict(inference), proofs=proofs)
 
+    def max_batch(self, model_cid: str) -> int:
+        """Return how many jobs of one row each may run at once on a model; 1 if it is not loaded."""
+        return self._models.max_batch(model_cid)
+
+    def is_measured(self, model_cid: str) -> bool:
+        """Whether a loaded model was measured on this machine."""
+        return self._models.is_measured(model_cid)
+
+    def measure(self, model_cid: str, *, copies: int = 1) -> list[Profile]:
+        """Measure the backends that can run a model. As `Models.measure`."""
+        return self._models.measure(model_cid, copies=copies)
+
+    def too_large(self, model_cid: str) -> str | None:
+        """Say why a model would not fit into memory, before anything of it is loaded; None when it would."""
+        return self._models.too_large(model_cid)
+
     def close(self) -> None:
         """Free all loaded models."""
         self._models.close()
+
+    def _prepare(self, job: Job) -> tuple[Model, Tensors | Known | Prompt]:
+        self._kinds(job)
+        values = self._values(job)
+        model = self._models.get(job.model_cid)
+        return model, model.preprocess(values)
+
+    def _together(
+        self, jobs: Sequence[Job], inputs: Sequence[Arrays], model: Model
+    ) -> list[Inference | Exception]:
+        """Run jobs at once; one by one if there is only one, or when anything goes wrong."""
+        if len(jobs) > 1:
+            with suppress(Exception):  # whatever it was, whose it was shows when each runs alone
+                joined, duration_ms = _run(model, batching.join(inputs))
+                parts = batching.split(joined, [batching.rows_of(given) for given in inputs])
+                return [
+                    self._inference(job, model, model.postprocess(part), duration_ms, len(jobs))
+                    for job, part in zip(jobs, parts, strict=True)
+                ]
+        return [_outcome(partial(self.infer, job)) for job in jobs]
+
+    def _inference(
+        self, job: Job, model: Model, answer: Values, duration_ms: float, batch: int = 1
+    ) -> Inference:
+        output = _encode(answer, self._limits.max_output_bytes)
+        return Inference(
+            job_id=job.job_id,
+            units=1,  # of "inference", the only unit there is
+            output=output,
+            output_hash=payload_hash(output),
+            backend=model.backend.name,
+            device=model.backend.device,
+            duration_ms=duration_ms,
+            answer=payload.for_people(answer),
+            batch=batch,
+            memory_bytes=resident_bytes(),
+        )
 
     def _kinds(self, job: Job) -> list[str]:
         """Return the kinds of proof that the policy asks for, in order."""
@@ -196,16 +278,43 @@ class Worker:
             raise BadInput(f"expected links of an input to lead to files, got: {error}") from error
 
 
-def _answer(model: Model, values: Values) -> tuple[Values, float]:
-    """Return the answer, and how long the model ran in milliseconds."""
-    prepared = model.preprocess(values)
-    if isinstance(prepared, Known):
-        return prepared.answer, 0.0
+def _run(model: Model, inputs: Arrays) -> tuple[Arrays, float]:
+    """Return the outputs, checked, and how long the model ran in milliseconds."""
     start = time.perf_counter()
-    outputs = model.backend.run(prepared.arrays)
+    outputs = model.backend.run(inputs)
     duration_ms = (time.perf_counter() - start) * 1000
     check_outputs(outputs, model.manifest.outputs)
-    return model.postprocess(outputs), duration_ms
+    return outputs, duration_ms
+
+
+def _continue(model: Model, prompt: Prompt) -> tuple[Arrays, float]:
+    """Return the tokens that the model adds, and how long it ran in milliseconds."""
+    start = time.perf_counter()
+    added = generate(model.backend, model.manifest, prompt.tokens, prompt.most, prompt.stop)
+    duration_ms = (time.perf_counter() - start) * 1000
+    return {"tokens": np.array(added, np.int32)}, duration_ms
+
+
+def _groups(ready: Mapping[int, tuple[Model, Arrays]]) -> list[list[int]]:
+    """Return which jobs run together: of one model and kind of input, as many rows as the model may be given."""
+    groups: list[list[int]] = []
+    open_groups: dict[Any, tuple[list[int], int]] = {}
+    for at, (model, inputs) in ready.items():
+        kind, rows = (id(model), batching.kind_of(inputs)), batching.rows_of(inputs)
+        group, size = open_groups.get(kind, ([], 0))
+        if not group or not rows or size + rows > model.max_batch:
+            group, size = [], 0
+            groups.append(group)
+        group.append(at)
+        open_groups[kind] = group, size + (rows or model.max_batch)
+    return groups
+
+
+def _outcome(infer: Callable[[], Inference]) -> Inference | Exception:
+    try:
+        return infer()
+    except Exception as error:  # sorted by whoever gave the job
+        return error
 
 
 def _encode(answer: Values, max_bytes: int) -> bytes:

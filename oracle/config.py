@@ -213,7 +213,7 @@ class ProviderSettings:
     )
     backend: str = _setting(
         _text,
-        "Backend for all models; empty for the best one installed for each model's format.",
+        "Backend for all models, such as onnx or torch:mps; empty for the fastest that agrees, by measurement.",
         "",
     )
 
@@ -268,7 +268,8 @@ class LimitSettings:
     )
     model_memory_mib: int = _setting(
         _number(0, 1 << 24),
-        "Most memory of one process that runs models, in MiB; 0 for any. macOS does not enforce it.",
+        "Most memory of one process that runs models, and of all models in it, in MiB; 0 for three quarters of the "
+        "machine's, shared among the processes. macOS does not enforce it.",
         0,
     )
     drain_s: float = _setting(

@@ -1,6 +1,6 @@
 """Puts the parts together for a home folder: endpoints, contracts, key, database, worker, provider."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from offchain_worker.child import Setup
+from offchain_worker.hardware import memory_bytes
+from offchain_worker.models import SHARE_OF_MEMORY
 from oracle.chain.contracts import Contracts, Deployment
 from oracle.chain.listener import Listener
 from oracle.chain.outbox import Outbox, TransactionSigner
@@ -79,11 +81,15 @@ def open_database(settings: Settings, contracts: Contracts) -> Store:
 
 def worker_setup(settings: Settings, contracts: Contracts) -> Setup:
     """Return what a worker of this home folder is made from, here and in the processes that run models."""
+    limits = settings.limits
+    each_bytes = limits.model_memory_mib << 20
+    processes = 1 if settings.queue.url else limits.model_processes  # a queue's worker has one
     return Setup(
         str(settings.path(settings.paths.store)),
         str(settings.path(settings.paths.cache)),
         {contracts.address("SignatureVerifier"): "signature"},
         settings.provider.backend or None,
+        each_bytes or int(SHARE_OF_MEMORY * memory_bytes() / processes),
     )
 
 
@@ -104,6 +110,7 @@ def wire(
     signer: TransactionSigner,
     prover: Prover,
     runner: Runner,
+    too_large: Callable[[str], str | None] = lambda model_cid: None,
 ) -> Parts:
     """Connect database, outbox, listener and provider with one another."""
     outbox = Outbox(
@@ -128,7 +135,7 @@ def wire(
         range_blocks=settings.chain.log_range_blocks,
         rescan_every_s=settings.chain.rescan_every_s,
     )
-    provider = Provider(settings, contracts, store, outbox, runner, prover, listener)
+    provider = Provider(settings, contracts, store, outbox, runner, prover, listener, too_large)
     return Parts(store, outbox, listener, provider)
 
 
@@ -281,7 +288,11 @@ def open_provider(settings: Settings) -> Iterator[Provider]:
         runner = open_runner(settings, contracts, setup)
         try:
             prover = setup.open(signer)
-            running = wire(settings, contracts, store, signer, prover, runner).provider
+            parts = (settings, contracts, store, signer, prover, runner)
+            # Whoever takes jobs from a queue has another machine's memory.
+            running = (
+                wire(*parts) if settings.queue.url else wire(*parts, prover.too_large)
+            ).provider
             with health_server(settings, running):
                 yield running
         finally:

@@ -1,7 +1,7 @@
 """Which assigned jobs are refused: what the terms of the offer could not exclude.
 
 The contract enforces price, input size, window, capacity and proof policy of the offer. What is left changes with time:
-the models served today, the price of gas, and how late it is already by the chain's clock.
+the models served today, the memory that they need, the price of gas, and how late it is already by the chain's clock.
 """
 
 from collections.abc import Callable
@@ -42,14 +42,20 @@ class Policy:
         terms: What the provider is willing to do.
         head: Returns the latest block: its time is the only clock.
         gas_price_wei: Returns what one gas costs now, in wei.
+        too_large: Says of a model's CID why it would not fit into memory; None when it would.
     """
 
     def __init__(
-        self, terms: Terms, head: Callable[[], Head], gas_price_wei: Callable[[], int]
+        self,
+        terms: Terms,
+        head: Callable[[], Head],
+        gas_price_wei: Callable[[], int],
+        too_large: Callable[[str], str | None] = lambda model_cid: None,
     ) -> None:
         self._terms = terms
         self._head = head
         self._gas_price_wei = gas_price_wei
+        self._too_large = too_large
 
     def refuse(self, job: Job) -> str | None:
         """Return why the job is refused, as one sentence for people, or None when it is taken."""
@@ -69,7 +75,7 @@ class Policy:
         left_s = job.deadline_s - self._head().time_s
         if left_s < terms.least_time_s:
             return f"deadline is {left_s} s away by the chain's clock, at least {terms.least_time_s} s are needed"
-        return self._too_cheap(job)
+        return self._too_cheap(job) or self._too_large(job.model_cid)
 
     def _too_cheap(self, job: Job) -> str | None:
         if self._terms.price_to_gas == 0 or job.token != NO_ADDRESS:

@@ -9,6 +9,7 @@ import coremltools as ct
 from offchain_worker.backends.base import Arrays, check_inputs, check_options, pick_device
 from offchain_worker.backends.coreml_package import check_tensors, package_of, tensors_of
 from offchain_worker.errors import BadModel
+from offchain_worker.lengths import OPTION, Lengths
 from offchain_worker.manifest import Manifest
 
 _MAC = (
@@ -23,7 +24,7 @@ class Backend:
 
     Devices are Core ML's compute units: "all" (unless named), "cpu_and_ne", "cpu_and_gpu", "cpu_only". The manifest's
     `runtime.compute_units` names them too, and decides when no device is named. Not thread-safe: use one instance per
-    worker thread.
+    worker thread. `runtime.lengths` names the lengths of a text that the program takes.
     """
 
     name = "coreml"
@@ -32,11 +33,13 @@ class Backend:
         self.device = pick_device(self.name, device or "all", _DEVICES)
         self._named = bool(device)
         self._manifest: Manifest | None = None
+        self._lengths: Lengths | None = None
         self._model: Any = None
 
     def load(self, folder: Path, manifest: Manifest) -> None:
         """Load the program. See `base.Backend.load`."""
-        check_options(manifest.runtime, ("compute_units",), self.name)
+        check_options(manifest.runtime, ("compute_units", OPTION), self.name)
+        self._lengths = Lengths.of(manifest)
         units = manifest.runtime.get("compute_units", "all")
         if units not in _DEVICES:
             raise BadModel(
@@ -62,6 +65,8 @@ class Backend:
         if self._manifest is None:
             raise RuntimeError("expected load() before run()")
         check_inputs(inputs, self._manifest.inputs)
+        if self._lengths is not None:
+            self._lengths.check(inputs)
         try:
             found = self._model.predict(inputs)
         except Exception as error:  # what Core ML raises has no common root

@@ -1,14 +1,17 @@
 """MLX: language models of mlx-lm, on the GPU of a Mac, and for checks on any CPU."""
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
+from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import load_model
 
 from offchain_worker.backends.base import Arrays, check_inputs, check_options, pick_device
-from offchain_worker.errors import BadInput, BadModel
+from offchain_worker.errors import BadInput, BadModel, BadOutput
+from offchain_worker.generation import most_likely
 from offchain_worker.manifest import Manifest, inside
 from offchain_worker.safe_json import loads
 
@@ -73,6 +76,31 @@ class Backend:
             raise BadModel(
                 f"expected a model that runs on what its manifest allows, got: {_line(error)}"
             ) from error
+
+    def generate(self, prompt: Sequence[int], most: int, stop: Collection[int]) -> list[int]:
+        """Continue a prompt, with mlx-lm's KV cache. See `offchain_worker.generation`."""
+        if self._manifest is None:
+            raise RuntimeError("expected load() before generate()")
+        check_tokens(np.array(prompt), self._vocabulary)
+        added: list[int] = []
+        step = list(prompt)
+        try:
+            with mx.stream(self._place):
+                cache = make_prompt_cache(self._model)
+                while len(added) < most:
+                    logits = self._model(mx.array([step]), cache=cache)[0, -1]
+                    token = most_likely(np.array(logits.astype(mx.float32)))
+                    if token in stop:
+                        break
+                    added.append(token)
+                    step = [token]
+        except BadOutput:
+            raise
+        except Exception as error:  # mlx has no common root for what it raises
+            raise BadModel(
+                f"expected a model that continues a prompt, got: {_line(error)}"
+            ) from error
+        return added
 
     def close(self) -> None:
         """Free the model."""

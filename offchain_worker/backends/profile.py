@@ -4,29 +4,28 @@ So a runtime that crashes takes nothing else with it, and the peak of memory is 
 """
 
 import json
+import os
 import resource
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from offchain_worker import manifest as manifests
 from offchain_worker import safetensors
 from offchain_worker.backends.base import Arrays, Backend, check_outputs
+from offchain_worker.backends.batching import largest_batch, sample_inputs
 from offchain_worker.errors import BackendNotSupported, WorkerError
-from offchain_worker.manifest import Manifest
 
 RUNS = 50
 MAX_S = 5.0
 BATCHES = (1, 4, 16)
 TIMEOUT_S = 600
-_FREE_SIZE = 16
-_MAX_TOKEN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +46,8 @@ class Profile:
     """Most memory that the process took above what it took before loading."""
     cosine: float = 1.0
     """Agreement with the reference, the first backend that was measured; 1 for that one itself."""
-
-
-def sample_inputs(manifest: Manifest, batch: int = 1) -> Arrays:
-    """Return inputs as the manifest allows them; whole numbers are small, so that they may be tokens."""
-    rng = np.random.default_rng(0)
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
-    for spec in manifest.inputs:
-        shape = [_FREE_SIZE if size == -1 else size for size in spec.shape]
-        if spec.shape and spec.shape[0] == -1:
-            shape[0] = batch
-        if spec.name == "attention_mask":
-            arrays[spec.name] = np.ones(shape, spec.dtype)
-        elif np.dtype(spec.dtype).kind == "f":
-            arrays[spec.name] = rng.standard_normal(shape).astype(spec.dtype)
-        else:
-            arrays[spec.name] = rng.integers(0, _MAX_TOKEN, shape).astype(spec.dtype)
-    return arrays
+    max_batch: int = 1
+    """Most rows at once that have the same bits as each alone, here; 1 where the manifest does not allow more."""
 
 
 def measure(folder: Path, name: str) -> tuple[Profile, Arrays]:
@@ -99,24 +83,29 @@ def measure(folder: Path, name: str) -> tuple[Profile, Arrays]:
         per_second=per_second,
         load_ms=round(load_ms, 1),
         peak_bytes=max(0, _peak_bytes() - before),
+        max_batch=largest_batch(backend, manifest) if manifest.max_batch > 1 else 1,
     )
     backend.close()
     return profile, outputs
 
 
 def measure_apart(folder: Path, name: str) -> tuple[Profile, Arrays]:
-    """Do the same in a process of its own.
+    """Do the same in a process of its own, which ends with this one.
 
     Raises:
         BackendNotSupported: It fails there, crashes, or takes longer than ten minutes.
     """
     command = [sys.executable, "-m", "offchain_worker.backends.profile", str(folder), name]
+    theirs, ours = os.pipe()
     try:
-        done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S)
+        done = subprocess.run(command, stdin=theirs, capture_output=True, timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
         raise BackendNotSupported(
             f"expected {name} to run this model within {TIMEOUT_S} s, which it did not"
         ) from None
+    finally:
+        os.close(theirs)
+        os.close(ours)
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip().splitlines()
         raise BackendNotSupported(
@@ -146,8 +135,16 @@ def _peak_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+def _end_with_stdin() -> None:
+    """Nobody waits for the figures any more when stdin ends."""
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
 def main(arguments: list[str]) -> int:
     """Print the figures as JSON, a zero byte, and the outputs as safetensors."""
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
         profile, outputs = measure(Path(arguments[0]), arguments[1])
     except WorkerError as error:

@@ -40,6 +40,7 @@ def choose(
     model_cid: str,
     cache: Path,
     *,
+    only: str | None = None,
     hardware: Hardware | None = None,
     here: Mapping[str, str] | None = None,
     measure: Measure = measure_apart,
@@ -50,6 +51,7 @@ def choose(
         folder: Artifact folder.
         model_cid: Its CID.
         cache: Folder for the figures, made if there is none.
+        only: A backend, perhaps with its device, if no other counts.
         hardware: This machine, if it is known already.
         here: What `hardware.usable` says, if it is known already.
         measure: Runs one backend on the model.
@@ -58,13 +60,14 @@ def choose(
         BackendNotSupported: None does; the message has the reasons.
     """
     machine = hardware or detect()
-    file = cache / f"{model_cid}-{machine.identity}.json"
-    if (kept := _read(file)) is not None:
-        return kept
+    if (known := kept(model_cid, cache, machine, only)) is not None:
+        return known
     format = manifests.load(folder).format
-    found = usable() if here is None else here
+    found = usable(FORMATS.get(format, ())) if here is None else here
     names = [name for name, state in found.items() if state == "ok"]
     able = [name for name in names if name.partition(":")[0] in FORMATS.get(format, ())]
+    if only is not None:
+        able = [name for name in able if only in (name, name.partition(":")[0])]
     reference = REFERENCES.get(format)
     able.sort(key=lambda name: name != reference)
     agreeing: list[Profile] = []
@@ -87,8 +90,20 @@ def choose(
             f"expected a backend for format {format!r} on this machine, got: {'; '.join(refusals) or 'none'}"
         )
     agreeing.sort(key=lambda profile: profile.p50_ms)
-    _write(file, agreeing)
+    _write(_file(model_cid, cache, machine, only), agreeing)
     return agreeing
+
+
+def kept(
+    model_cid: str, cache: Path, machine: Hardware, only: str | None = None
+) -> list[Profile] | None:
+    """Return what `choose` found before, None if it has not run for this machine and these versions."""
+    return _read(_file(model_cid, cache, machine, only))
+
+
+def _file(model_cid: str, cache: Path, machine: Hardware, only: str | None) -> Path:
+    named = "" if only is None else f"-{only.replace(':', '-')}"
+    return cache / f"{model_cid}-{machine.identity}{named}.json"
 
 
 def _cosine(expected: Arrays, found: Arrays) -> float:
@@ -119,5 +134,8 @@ def _read(file: Path) -> list[Profile] | None:
 def _write(file: Path, profiles: list[Profile]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps([asdict(profile) for profile in profiles], indent=1))
+    with partial.open("w") as out:
+        json.dump([asdict(profile) for profile in profiles], out, indent=1)
+        out.flush()
+        os.fsync(out.fileno())  # else a power cut may leave an empty file under the name
     partial.replace(file)

@@ -1,12 +1,13 @@
 """PyTorch: runs a model of the transformers library as the hub has it. What every conversion is compared with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import torch
 
 from offchain_worker.backends.base import Arrays, check_inputs, check_options, pick_device
-from offchain_worker.errors import BadModel
+from offchain_worker.errors import BadModel, BadOutput
+from offchain_worker.generation import most_likely
 from offchain_worker.manifest import Manifest, inside
 from offchain_worker.transformers_model import Original, from_folder
 
@@ -73,6 +74,33 @@ class Backend:
             spec.name: tensor.cpu().numpy()
             for spec, tensor in zip(self._manifest.outputs, found, strict=True)
         }
+
+    def generate(self, prompt: Sequence[int], most: int, stop: Collection[int]) -> list[int]:
+        """Continue a prompt, with the library's KV cache. See `offchain_worker.generation`."""
+        if self._manifest is None or self._model is None:
+            raise RuntimeError("expected load() before generate()")
+        added: list[int] = []
+        step, cache = list(prompt), None
+        try:
+            with torch.inference_mode():
+                while len(added) < most:
+                    tokens = torch.tensor([step], device=self._place)
+                    found = self._model.model(
+                        input_ids=tokens, past_key_values=cache, use_cache=True
+                    )
+                    cache = found.past_key_values
+                    token = most_likely(found.logits[0, -1].float().cpu().numpy())
+                    if token in stop:
+                        break
+                    added.append(token)
+                    step = [token]
+        except BadOutput:
+            raise
+        except Exception as error:  # what a model raises has no common root
+            raise BadModel(
+                f"expected a model that continues a prompt, got: {str(error)[:300]}"
+            ) from error
+        return added
 
     def close(self) -> None:
         """Free the model."""

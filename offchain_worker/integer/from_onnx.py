@@ -1,17 +1,21 @@
-"""Makes an integer model from a static ONNX model in the QOperator form.
+"""Makes an integer model from a static ONNX model.
 
-ONNX Runtime's `quantize_static(..., quant_format=QuantFormat.QOperator, weight_type=QuantType.QInt8)` writes that form.
-Use `per_channel=True` and `reduce_range=True`: with weights of 7 bits ONNX Runtime, too, has the
-same bits on every CPU.
-Models with QuantizeLinear and DequantizeLinear around float operators (QDQ), and dynamic ones, are refused.
+ONNX Runtime's `quantize_static(..., weight_type=QuantType.QInt8)` makes one, in the QOperator form or with
+QuantizeLinear and DequantizeLinear around float operators (QDQ). Use `per_channel=True` and `reduce_range=True`: with
+weights of 7 bits ONNX Runtime, too, has the same bits on every CPU.
+
+QDQ is brought to the QOperator form by ONNX Runtime's own optimiser. Where that leaves a float operator, and for
+dynamic and float models, the import is refused with the operator's name.
 """
 
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import numpy_helper
 
 from offchain_worker import safetensors
@@ -44,8 +48,7 @@ def import_onnx(
     Raises:
         ConversionFailed: The model uses an operator or an option that the engine has not.
     """
-    proto = onnx.load(str(model))
-    nodes, tensors = convert(proto)
+    proto, nodes, tensors = _open(model)
     known = {tensor.name for tensor in proto.graph.initializer}
     inputs = tuple(_spec(value) for value in proto.graph.input if value.name not in known)
     outputs = tuple(_spec(value) for value in proto.graph.output)
@@ -80,6 +83,47 @@ def import_onnx(
     return manifest
 
 
+def _open(path: Path) -> tuple[Any, list[Node], Arrays]:
+    """Return an ONNX model with its nodes and tensors; if it is in the QDQ form, of what it was brought to."""
+    try:
+        model = onnx.load(str(path))
+    except Exception as error:  # protobuf and the disk, without a common root
+        raise ConversionFailed(
+            f"expected an ONNX model, got {path.name}: {str(error)[:200]}"
+        ) from error
+    try:
+        return model, *convert(model)
+    except ConversionFailed:
+        if not _is_qdq(model):
+            raise
+    joined = _joined(path)
+    return joined, *convert(joined)
+
+
+def _is_qdq(model: Any) -> bool:
+    """Whether a float operator takes what was dequantised."""
+    floats = {node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"} - {
+        value.name for value in model.graph.output
+    }
+    return bool(floats)
+
+
+def _joined(path: Path) -> Any:
+    """Let ONNX Runtime join each float operator with the quantising around it."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.log_severity_level = 4
+    with tempfile.TemporaryDirectory() as folder:
+        options.optimized_model_filepath = str(Path(folder) / "joined.onnx")
+        try:
+            onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            return onnx.load(options.optimized_model_filepath)
+        except Exception as error:  # its errors have no public root
+            raise ConversionFailed(
+                f"expected a model that ONNX Runtime loads, got {path.name}: {str(error)[:200]}"
+            ) from error
+
+
 def convert(model: Any) -> tuple[list[Node], Arrays]:
     """Return the nodes of an `onnx.ModelProto`, and their tensors. Errors as `import_onnx`."""
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
@@ -93,7 +137,7 @@ def convert(model: Any) -> tuple[list[Node], Arrays]:
         if proto.op_type not in _CONVERT:
             raise ConversionFailed(
                 f"expected operators of {', '.join(sorted(_CONVERT))}, got {proto.op_type} ({proto.name}): quantise "
-                "statically, with QuantFormat.QOperator"
+                "statically, with QuantFormat.QOperator, and leave no float operator"
             )
         node, own = _CONVERT[proto.op_type](_Source(proto, constants))
         nodes.append(node)
@@ -148,7 +192,7 @@ class _Source:
         for at in inputs:
             if self._proto.input[at] in self._constants:
                 raise self.fail(
-                    "a computed input (QDQ is not supported, use QuantFormat.QOperator)",
+                    "a computed input (use QuantFormat.QOperator)",
                     f"the constant {self._proto.input[at]!r}",
                 )
         names = tuple(self._proto.input[at] for at in inputs)

@@ -354,6 +354,7 @@ OPERATORS: dict[str, Operator] = {
     "band_part": _band_part,
     "shape": lambda a: torch.tensor(list(a.tensor("x").shape)),
     "fill": _fill,
+    "fill_like": lambda a: torch.full_like(a.tensor("ref_tensor"), a.number("value")),
     "range_1d": _range,
     "cumsum": _cumsum,
     "reduce_argmax": lambda a: a.tensor("x").argmax(a.whole("axis", -1), a.flag("keep_dims")),

@@ -11,7 +11,9 @@ import onnx
 import torch
 
 from offchain_worker.errors import ConversionFailed
+from offchain_worker.generation import INPUT, OUTPUT, PAST, PRESENT
 from offchain_worker.manifest import TensorSpec
+from offchain_worker.pipeline.steps import GrowingStep, past_of
 from offchain_worker.transformers_model import Original, draw
 
 OPSET = 18
@@ -45,6 +47,44 @@ def convert(original: Original) -> Any:
     raise ConversionFailed(
         f"expected a model that torch {torch.__version__} exports to ONNX, got: {'; '.join(reasons)}"
     )
+
+
+def convert_step(original: Original) -> Any:
+    """Return a model that writes text as a float32 `onnx.ModelProto` of `steps.GrowingStep`.
+
+    Raises:
+        ConversionFailed: The model has no such cache, or PyTorch does not export it.
+    """
+    free = torch.export.Dim.DYNAMIC
+    try:
+        with (
+            warnings.catch_warnings(),
+            torch.no_grad(),
+            tempfile.TemporaryDirectory() as folder,
+        ):
+            warnings.simplefilter("ignore")
+            logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+            # Neither size is 1, which would be taken for one that never changes, nor are they the same.
+            sample = (torch.ones((1, 3), dtype=torch.int32), past_of(original, 5))
+            program = torch.onnx.export(
+                GrowingStep(original.model).eval(),
+                sample,
+                input_names=[INPUT, PAST],
+                dynamo=True,
+                dynamic_shapes=({1: free}, {3: free}),
+                opset_version=OPSET,
+                verbose=False,
+            )
+            program.save(str(Path(folder) / "model.onnx"))
+            model = onnx.load(str(Path(folder) / "model.onnx"))
+        _rename_outputs(model, (OUTPUT, PRESENT))
+        onnx.checker.check_model(model)
+    except Exception as error:  # the exporter has no common root for what it raises
+        raise ConversionFailed(
+            f"expected a model whose step torch {torch.__version__} exports to ONNX, got: "
+            f"{' '.join(str(error).split())[:200]}"
+        ) from error
+    return model
 
 
 def tensors_of(values: Any) -> tuple[TensorSpec, ...]:
@@ -109,7 +149,7 @@ def _by_trace(original: Original, to: Path) -> Any:
 
 
 def _rename_outputs(model: Any, names: tuple[str, ...]) -> None:
-    """Call the outputs by the original's names. The exporter, asked to do it, makes clashes with inner names."""
+    """Name the outputs of an ONNX model. The exporter, asked to do it, makes clashes with inner names."""
     for output, name in zip(model.graph.output, names, strict=True):
         old = output.name
         if old == name:

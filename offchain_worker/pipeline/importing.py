@@ -7,16 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from offchain_worker import safe_json
+from offchain_worker.backends import open_for
 from offchain_worker.backends.base import Arrays
+from offchain_worker.backends.batching import largest_batch
 from offchain_worker.errors import CheckFailed
+from offchain_worker.lengths import OPTION
 from offchain_worker.manifest import Manifest, Step
 from offchain_worker.pipeline import check
-from offchain_worker.pipeline.package import About, write_manifest, write_package
+from offchain_worker.pipeline.package import About, CoreMl, write_manifest, write_package
+from offchain_worker.pipeline.report import Report
 from offchain_worker.processing import open_preprocess
-from offchain_worker.processing.base import Known, Tensors
+from offchain_worker.processing.base import Known, Prompt, Tensors
 from offchain_worker.transformers_model import Original, from_folder
 
 TOKENIZER, PREPROCESSOR = "tokenizer.json", "preprocessor_config.json"
+
+NEW_TOKENS = 256
+"""Most tokens that a model which writes text adds to a prompt."""
 
 Progress = Callable[[str], None]
 
@@ -49,7 +56,7 @@ class Imported:
 
     folder: Path
     manifest: Manifest
-    report: check.Report
+    report: Report
 
 
 def import_folder(
@@ -62,6 +69,7 @@ def import_folder(
     origin: str,
     licence: str,
     sequence: int = 128,
+    coreml: CoreMl | None = None,
     accept_error: bool = False,
     progress: Progress = lambda step: None,
 ) -> list[Imported]:
@@ -75,7 +83,8 @@ def import_folder(
         name: Name of the model in the manifests.
         origin: Where it comes from, for people.
         licence: SPDX identifier.
-        sequence: Tokens of a text, where the format fixes them.
+        sequence: Tokens of a text, where the format fixes them; of the longest, where it takes some.
+        coreml: How Core ML programs are made, if not as usual.
         accept_error: Keep a model that fails its check by its figures; the manifest says so.
         progress: Told what begins.
 
@@ -85,7 +94,7 @@ def import_folder(
     """
     progress("opening the original")
     original = from_folder(source, sequence=sequence)
-    about = describe(original, source, name, origin, licence)
+    about = replace(describe(original, source, name, origin, licence), coreml=coreml or CoreMl())
     to.mkdir(parents=True, exist_ok=True)
     done = []
     for format in formats:
@@ -100,7 +109,10 @@ def import_folder(
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        manifest = replace(manifest, check=report.to_manifest(accepted))
+        progress(f"checking whether a batch changes bits in {format}")
+        manifest = replace(
+            manifest, check=report.to_manifest(accepted), max_batch=_max_batch(folder, manifest)
+        )
         write_manifest(folder, manifest)
         done.append(Imported(folder, manifest, report))
     return done
@@ -118,12 +130,22 @@ def describe(original: Original, source: Path, name: str, origin: str, licence: 
         files[TOKENIZER] = (source / TOKENIZER).read_bytes()
         longest = getattr(config, "max_position_embeddings", None) or 1 << 16
         before = Step("text", {"tokenizer": TOKENIZER, "tokens": min(int(longest), 1 << 16)})
+        if task == "token-generation":
+            options = {**before.options, "new_tokens": NEW_TOKENS, "stop": _stop(config)}
+            before, after = Step("prompt", options), Step("completion", {"tokenizer": TOKENIZER})
     if kinds == {"image"} and (source / PREPROCESSOR).is_file():
         before = _image_step(source / PREPROCESSOR) or before
     labels = getattr(config, "id2label", None)
     if task.endswith("-classification") and task != "token-classification" and labels:
         after = Step("labels", {"labels": [str(labels[at]) for at in sorted(labels)]})
     return About(name, task, origin, licence, before, after, files)
+
+
+def _stop(config: Any) -> list[int]:
+    """Return the tokens that end a text."""
+    found = getattr(config, "eos_token_id", None)
+    tokens = found if isinstance(found, list) else [found]
+    return [int(token) for token in tokens if token is not None]
 
 
 def _image_step(file: Path) -> Step | None:
@@ -143,20 +165,23 @@ def _inputs(original: Original, folder: Path, manifest: Manifest) -> list[Arrays
 
     Sentences are padded to one length, as the outputs have to be comparable with each other.
     """
-    if manifest.preprocess.kind != "text":
+    if manifest.preprocess.kind not in ("text", "prompt"):
         return check.random_inputs(original)
-    fixed = replace(manifest, inputs=tuple(spec.spec for spec in original.inputs))
+    runtime = {name: value for name, value in manifest.runtime.items() if name != OPTION}
+    inputs = tuple(spec.spec for spec in original.inputs)
+    kept = {name: manifest.preprocess.options[name] for name in ("tokenizer", "tokens")}
+    fixed = replace(manifest, inputs=inputs, runtime=runtime, preprocess=Step("text", kept))
     prepare = open_preprocess(folder, fixed)
     return [_tensors(prepare({"text": text})) for text in SENTENCES]
 
 
-def _tensors(prepared: Tensors | Known) -> Arrays:
+def _tensors(prepared: Tensors | Known | Prompt) -> Arrays:
     return prepared.arrays if isinstance(prepared, Tensors) else {}
 
 
 def _check(
     original: Original, folder: Path, manifest: Manifest, accept_error: bool
-) -> tuple[check.Report, bool]:
+) -> tuple[Report, bool]:
     try:
         inputs = _inputs(original, folder, manifest)
         return check.check(original, folder, manifest, inputs), False
@@ -164,3 +189,13 @@ def _check(
         if accept_error and error.report is not None:
             return error.report, True
         raise
+
+
+def _max_batch(folder: Path, manifest: Manifest) -> int:
+    """Return how many rows may run at once without changing bits, on the backend that checks the format."""
+    backend = open_for(manifest.format, check.BACKENDS.get(manifest.format))
+    backend.load(folder, manifest)
+    try:
+        return largest_batch(backend, manifest)
+    finally:
+        backend.close()

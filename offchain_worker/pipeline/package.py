@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,18 +10,34 @@ import numpy as np
 import torch
 
 from offchain_worker.errors import ConversionFailed, did_you_mean
+from offchain_worker.generation import INPUT, OUTPUT, PAST, POSITION, PRESENT
+from offchain_worker.lengths import OPTION, Lengths
 from offchain_worker.manifest import FILE_NAME, Manifest, Step, TensorSpec
+from offchain_worker.pipeline.steps import past_of
 from offchain_worker.transformers_model import CONFIG, POOLING, WEIGHTS, Original, draw
 
 ONNX_FILE = "model.onnx"
 COREML_PACKAGE = "model.mlpackage"
 FORMATS = ("torch", "onnx", "coreml", "mlx")
+SHAPES = ("fixed", "enumerated", "flexible")
+"""Lengths of a text: one; 16 and its doubles; any."""
+COMPUTE_UNITS = ("all", "cpu_and_ne", "cpu_and_gpu", "cpu_only")
 PRECISIONS = ("float32", "float16", "int8", "int4", "int4-palettes")
 
 _RUNTIME: dict[str, dict[str, str | int | float | bool]] = {
     "onnx": {"intra_op_num_threads": 1, "graph_optimization_level": "all"}
 }
 _FREE = {"tokens": (0, 1), "mask": (0, 1), "image": (0,)}
+
+
+@dataclass(frozen=True, slots=True)
+class CoreMl:
+    """How Core ML programs are made; other formats have no such choice."""
+
+    shapes: str = "fixed"
+    """Of texts: one of `SHAPES`."""
+    compute_units: str = "all"
+    """What the program is to run on: one of `COMPUTE_UNITS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +52,7 @@ class About:
     postprocess: Step = field(default_factory=lambda: Step("tensor"))
     files: Mapping[str, bytes] = field(default_factory=dict)
     """Files of pre- and postprocessing, such as `tokenizer.json`."""
+    coreml: CoreMl = field(default_factory=CoreMl)
 
 
 def write_package(
@@ -54,7 +72,7 @@ def write_package(
         ConversionFailed: The model cannot be had in this format and precision.
         ToolNotInstalled: A converter is not installed.
     """
-    if format not in _WRITERS:
+    if format not in FORMATS:
         hint = did_you_mean(format, FORMATS)
         raise ConversionFailed(f"expected a format of {', '.join(FORMATS)}, got {format!r}{hint}")
     if precision not in PRECISIONS:
@@ -66,8 +84,19 @@ def write_package(
         raise ConversionFailed(
             f"expected format 'coreml' for precision {precision!r}, got {format!r}"
         )
+    if about.coreml.shapes not in SHAPES or about.coreml.compute_units not in COMPUTE_UNITS:
+        raise ConversionFailed(
+            f"expected shapes of {', '.join(SHAPES)} and compute units of {', '.join(COMPUTE_UNITS)}, got "
+            f"{about.coreml}"
+        )
     to.mkdir()
-    inputs, outputs = _WRITERS[format](original, source, to, precision)
+    runtime = dict(_RUNTIME.get(format, {}))
+    if format == "onnx":
+        inputs, outputs = _onnx(original, to, precision, about)
+    elif format == "coreml":
+        inputs, outputs = _coreml(original, to, precision, about, runtime)
+    else:
+        inputs, outputs = _WRITERS[format](original, source, to, precision)
     files = sorted(file.relative_to(to).as_posix() for file in to.rglob("*") if file.is_file())
     files.sort(key=lambda name: not name.endswith((".onnx", ".mlmodel", WEIGHTS)))
     for name, data in about.files.items():
@@ -82,7 +111,7 @@ def write_package(
         outputs=outputs,
         preprocess=about.preprocess,
         postprocess=about.postprocess,
-        runtime=_RUNTIME.get(format, {}),
+        runtime=runtime,
         source=about.source,
         licence=about.licence,
         units="inference",
@@ -114,10 +143,14 @@ def _torch(original: Original, source: Path, to: Path, precision: str) -> Tensor
     return free, _any_outputs(original)
 
 
-def _onnx(original: Original, source: Path, to: Path, precision: str) -> Tensors:
+def _onnx(original: Original, to: Path, precision: str, about: About) -> Tensors:
     from offchain_worker.pipeline import convert_onnx, quantize_onnx
 
-    model = quantize_onnx.quantize(convert_onnx.convert(original), precision)
+    model = None
+    if about.preprocess.kind == "prompt":
+        with suppress(ConversionFailed):  # without a cache it writes the same text, more slowly
+            model = convert_onnx.convert_step(original)
+    model = quantize_onnx.quantize(model or convert_onnx.convert(original), precision)
     (to / ONNX_FILE).write_bytes(model.SerializeToString(deterministic=True))
     return (
         convert_onnx.tensors_of(model.graph.input),
@@ -125,12 +158,66 @@ def _onnx(original: Original, source: Path, to: Path, precision: str) -> Tensors
     )
 
 
-def _coreml(original: Original, source: Path, to: Path, precision: str) -> Tensors:
+def _coreml(
+    original: Original,
+    to: Path,
+    precision: str,
+    about: About,
+    runtime: dict[str, str | int | float | bool],
+) -> Tensors:
     from offchain_worker.pipeline import convert_coreml, quantize_coreml
 
-    model = convert_coreml.convert(original, "float16" if precision == "float16" else "float32")
+    how, computed = about.coreml, "float16" if precision == "float16" else "float32"
+    lengths, model = _lengths(original, how.shapes), None
+    if about.preprocess.kind == "prompt" and lengths is None:
+        longest = original.inputs[0].shape[1]
+        with suppress(ConversionFailed):  # without a cache it writes the same text, more slowly
+            model = convert_coreml.convert_step(original, longest, computed)
+            tensors = _step_tensors(original, longest)
+    if model is None:
+        model = convert_coreml.convert(original, computed, lengths)
+        tensors = _coreml_tensors(original, lengths)
     convert_coreml.save(quantize_coreml.quantize(model, precision), to / COREML_PACKAGE)
-    return tuple(spec.spec for spec in original.inputs), _fixed_outputs(original)
+    if how.compute_units != "all":
+        runtime["compute_units"] = how.compute_units
+    if lengths is not None:
+        runtime[OPTION] = str(lengths)
+    return tensors
+
+
+def _coreml_tensors(original: Original, lengths: Lengths | None) -> Tensors:
+    inputs, outputs = tuple(spec.spec for spec in original.inputs), _fixed_outputs(original)
+    if lengths is None:
+        return inputs, outputs
+    free = tuple(TensorSpec(spec.name, spec.dtype, (1, -1)) for spec in inputs)
+    return free, tuple(
+        TensorSpec(spec.name, spec.dtype, (1, *found.shape[1:]))
+        for spec, found in zip(outputs, _any_outputs(original), strict=True)
+    )
+
+
+def _step_tensors(original: Original, length: int) -> Tensors:
+    """Inputs and outputs of `steps.FixedStep`."""
+    with torch.no_grad():
+        layers, _, heads, _, size = past_of(original, 1).shape
+    vocabulary = int(original.model.config.vocab_size)
+    return (
+        TensorSpec(INPUT, "int32", (1, 1)),
+        TensorSpec(POSITION, "int32", (1,)),
+        TensorSpec(PAST, "float32", (layers, 1, heads, length, size)),
+    ), (
+        TensorSpec(OUTPUT, "float32", (1, 1, vocabulary)),
+        TensorSpec(PRESENT, "float32", (layers, 1, heads, 1, size)),
+    )
+
+
+def _lengths(original: Original, shapes: str) -> Lengths | None:
+    longest = max((s.shape[1] for s in original.inputs if s.kind == "tokens"), default=0)
+    if shapes == "fixed":
+        return None
+    if not longest:
+        raise ConversionFailed(f"expected a model of texts for {shapes} shapes, got another")
+    return Lengths.enumerated(longest) if shapes == "enumerated" else Lengths.flexible(longest)
 
 
 def _mlx(original: Original, source: Path, to: Path, precision: str) -> Tensors:
@@ -143,7 +230,7 @@ def _mlx(original: Original, source: Path, to: Path, precision: str) -> Tensors:
     )
 
 
-_WRITERS = {"torch": _torch, "onnx": _onnx, "coreml": _coreml, "mlx": _mlx}
+_WRITERS = {"torch": _torch, "mlx": _mlx}
 
 
 def _freed(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:

@@ -16,6 +16,8 @@ KINDS = {
     "tensor": "offchain_worker.processing.tensor",
     "magika": "offchain_worker.processing.magika",
     "text": "offchain_worker.processing.text",
+    "prompt": "offchain_worker.processing.prompt",
+    "completion": "offchain_worker.processing.prompt",
     "image": "offchain_worker.processing.image",
     "labels": "offchain_worker.processing.labels",
 }

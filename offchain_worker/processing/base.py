@@ -21,10 +21,21 @@ class Known:
     answer: Values
 
 
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The model has to continue these tokens."""
+
+    tokens: tuple[int, ...]
+    most: int
+    """Most tokens to add."""
+    stop: frozenset[int]
+    """Tokens that end a text."""
+
+
 class Preprocess(Protocol):
     """Made once per loaded model, as `Preprocess(folder, manifest)`."""
 
-    def __call__(self, values: Values) -> Tensors | Known:
+    def __call__(self, values: Values) -> Tensors | Known | Prompt:
         """Turn payload values, links already replaced by their bytes, into tensors.
 
         Raises:

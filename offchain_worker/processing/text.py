@@ -11,6 +11,7 @@ import numpy as np
 
 from offchain_worker.backends.base import Arrays
 from offchain_worker.errors import BadInput, BadModel, ToolNotInstalled
+from offchain_worker.lengths import Lengths
 from offchain_worker.manifest import Manifest, inside
 from offchain_worker.payload import Values
 from offchain_worker.processing import check_options
@@ -22,17 +23,12 @@ MAX_TEXTS = 256
 class Preprocess:
     """Options: `tokenizer`, a file in the format of the package tokenizers; `tokens`, the longest text.
 
-    A longer text is cut. Texts are padded to the size that the manifest fixes, or to the longest among them.
+    A longer text is cut. Texts are padded to the size that the manifest fixes, or to the longest among them, and from
+    there to one of the manifest's `runtime.lengths`, if it names any.
     """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         check_options(manifest.preprocess, ("tokenizer", "tokens"))
-        try:
-            from tokenizers import Tokenizer
-        except ModuleNotFoundError:
-            raise ToolNotInstalled(
-                "expected package 'tokenizers', which is not installed: pip install 'lattice[text]'"
-            ) from None
         name, longest = (
             manifest.preprocess.options["tokenizer"],
             manifest.preprocess.options["tokens"],
@@ -48,15 +44,11 @@ class Preprocess:
                 f"expected inputs input_ids and attention_mask of shape (texts, tokens), got {self._names}"
             )
         self._texts, tokens = shape
-        path = inside(folder, name)
-        try:
-            self._tokenizer = Tokenizer.from_file(str(path))
-            self._tokenizer.enable_truncation(longest if tokens == -1 else min(tokens, longest))
-            self._tokenizer.no_padding()
-        except BaseException as error:  # a panic of its Rust code is no Exception
-            if isinstance(error, KeyboardInterrupt | SystemExit):
-                raise
-            raise BadModel(f"expected a tokenizer in {name!r}, got: {str(error)[:200]}") from None
+        self._lengths = Lengths.of(manifest)
+        if self._lengths is not None:
+            longest = min(longest, self._lengths.sizes[-1])
+        self._tokenizer = open_tokenizer(folder, name)
+        self._tokenizer.enable_truncation(longest if tokens == -1 else min(tokens, longest))
         self._tokens = tokens
         padding = ("[PAD]", "<pad>", "<|endoftext|>", "</s>")
         known = (self._tokenizer.token_to_id(word) for word in padding)
@@ -74,6 +66,8 @@ class Preprocess:
             raise BadInput(f"expected at most {most} texts, got {len(texts)} values")
         found = [encoding.ids for encoding in self._tokenizer.encode_batch(texts)]
         width = max(1, *map(len, found)) if self._tokens == -1 else self._tokens
+        if self._lengths is not None:
+            width = self._lengths.fit(width)
         arrays: dict[str, np.ndarray[Any, Any]] = {
             "input_ids": np.full((len(texts), width), self._pad, np.int32),
             "attention_mask": np.zeros((len(texts), width), np.int32),
@@ -83,3 +77,30 @@ class Preprocess:
             arrays["attention_mask"][row, : len(ids)] = 1
         given: Arrays = {name: arrays[name] for name in self._names}
         return Tensors(given)
+
+
+def open_tokenizer(folder: Path, name: object) -> Any:
+    """Return the tokenizer in a file of an artifact folder; it neither pads nor cuts.
+
+    Raises:
+        BadModel: There is none.
+        ToolNotInstalled: The package for it is missing.
+    """
+    try:
+        from tokenizers import Tokenizer
+    except ModuleNotFoundError:
+        raise ToolNotInstalled(
+            "expected package 'tokenizers', which is not installed: pip install 'lattice[text]'"
+        ) from None
+    if not isinstance(name, str):
+        raise BadModel(f"expected the name of a file as tokenizer, got {name!r}")
+    path = inside(folder, name)
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+    except BaseException as error:  # a panic of its Rust code is no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        raise BadModel(f"expected a tokenizer in {name!r}, got: {str(error)[:200]}") from None
+    return tokenizer

@@ -26,7 +26,15 @@ from oracle.cli.common import (
     show,
     shown_amount,
 )
-from oracle.cli.model_import import FORMATS, PRECISIONS, TOKENS_HELP, import_from_hub
+from oracle.cli.model_import import (
+    COMPUTE_UNITS,
+    FORMATS,
+    INTEGER,
+    PRECISIONS,
+    SHAPES,
+    TOKENS_HELP,
+    import_from_hub,
+)
 
 MOST_BYTES = 1 << 40
 
@@ -45,7 +53,7 @@ def model() -> None:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice([*FORMATS, "all"]),
+    type=click.Choice([*FORMATS, INTEGER, "all"]),
     default="onnx",
     show_default=True,
     help="Format to convert to.",
@@ -59,6 +67,20 @@ def model() -> None:
 )
 @click.option("--revision", default="main", show_default=True, help="Commit, tag or branch.")
 @click.option("--tokens", type=click.IntRange(1), default=128, show_default=True, help=TOKENS_HELP)
+@click.option(
+    "--shapes",
+    type=click.Choice(SHAPES),
+    default=SHAPES[0],
+    show_default=True,
+    help="Core ML: lengths of a text. One; 16 and its doubles; or any.",
+)
+@click.option(
+    "--compute-units",
+    type=click.Choice(COMPUTE_UNITS),
+    default=COMPUTE_UNITS[0],
+    show_default=True,
+    help="Core ML: what it is to run on. cpu_and_ne is the Neural Engine.",
+)
 @click.option("--licence", help="SPDX identifier, where the hub has none.")
 @click.option("--accept-error", is_flag=True, help="Keep a model that differs too much.")
 @click.option("--yes", is_flag=True, help="Download without asking.")
@@ -67,7 +89,7 @@ def import_model(home: Path, name: str, to: Path | None, **options: Any) -> None
 
     NAME is a model of a hub, such as sentence-transformers/all-MiniLM-L6-v2, or a folder as a hub has it: it is
     converted, and what comes out is compared with the original. Or it is one that an installed package ships: magika,
-    xor.
+    xor. Or it is a file of a static 8-bit ONNX model, for --format integer: the engine is compared with ONNX Runtime.
     """
     store = _store(home)
     if name in PACKAGED:

@@ -3,17 +3,24 @@
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from offchain_worker.errors import BadModel, ToolNotInstalled
+from offchain_worker.manifest import Manifest
 from offchain_worker.pipeline import hub
 from offchain_worker.storage.store import EmbeddedStore
 from oracle.cli.common import say
 
+if TYPE_CHECKING:
+    from offchain_worker.pipeline.report import Report
+
 FORMATS = ("coreml", "mlx", "onnx", "torch")
+INTEGER = "integer"
+"""Format that an ONNX file is converted to; the others come from models of a hub."""
 PRECISIONS = {
     "none": "float32",
     "fp16": "float16",
@@ -21,7 +28,9 @@ PRECISIONS = {
     "int4": "int4",
     "int4-palettes": "int4-palettes",
 }
-TOKENS_HELP = "Length of a text, where the format fixes it."
+SHAPES = ("fixed", "enumerated", "flexible")
+COMPUTE_UNITS = ("all", "cpu_and_ne", "cpu_and_gpu", "cpu_only")
+TOKENS_HELP = "Length of a text where the format fixes it, of the longest where it does not."
 
 
 def import_from_hub(
@@ -33,6 +42,8 @@ def import_from_hub(
     quantize: str,
     revision: str,
     tokens: int,
+    shapes: str,
+    compute_units: str,
     licence: str | None,
     accept_error: bool,
     yes: bool,
@@ -44,6 +55,8 @@ def import_from_hub(
         ToolNotInstalled: the packages for converting are not installed.
     """
     folder = Path(name)
+    if format_ == INTEGER or folder.is_file():
+        return _import_integer(folder, store, to, format_, licence, accept_error)
     origin = f"folder {folder.name}"
     if not folder.is_dir():
         found = hub.look(name, revision)
@@ -56,6 +69,7 @@ def import_from_hub(
         raise BadModel(f"expected a licence for {origin}: name it with --licence")
     try:
         from offchain_worker.pipeline.importing import import_folder
+        from offchain_worker.pipeline.package import CoreMl
     except ModuleNotFoundError as error:
         raise ToolNotInstalled(
             f"expected package {error.name!r}, which is not installed: pip install "
@@ -74,23 +88,70 @@ def import_from_hub(
             origin=origin,
             licence=licence,
             sequence=tokens,
+            coreml=CoreMl(shapes, compute_units),
             accept_error=accept_error,
             progress=lambda step: bar.update(task, description=step),
         )
         for imported in done:
             bar.update(task, description=f"storing {imported.folder.name}")
-            cid = store.add_folder(imported.folder)
-            accepted = (
-                ", ACCEPTED ALTHOUGH IT DIFFERS"
-                if "accepted_error" in imported.manifest.check
-                else ""
-            )
-            bar.console.print(
-                f"{imported.folder.name} is in the store: {cid} (cosine {imported.report.cosine:.6f}, largest "
-                f"difference {imported.report.max_abs:.1e}{accepted})",
-                soft_wrap=True,
-                highlight=False,
-            )
+            _store(bar, store, imported.folder, imported.manifest, imported.report)
+
+
+def _import_integer(
+    file: Path,
+    store: EmbeddedStore,
+    to: Path | None,
+    format_: str,
+    licence: str | None,
+    accept_error: bool,
+) -> None:
+    """Import a static 8-bit ONNX model to the integer engine."""
+    if format_ != INTEGER or not file.is_file():
+        raise BadModel(
+            f"expected an ONNX file with --format {INTEGER}, or a hub's model with another format, got {file} with "
+            f"--format {format_}"
+        )
+    if licence is None:
+        raise BadModel(f"expected a licence for file {file.name}: name it with --licence")
+    try:
+        from offchain_worker.pipeline.import_integer import import_integer
+    except ModuleNotFoundError as error:
+        raise ToolNotInstalled(
+            f"expected package {error.name!r}, which is not installed: pip install 'lattice[pipeline]'"
+        ) from error
+    with ExitStack() as stack:
+        target = to or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        bar = stack.enter_context(_bar())
+        task = bar.add_task("opening", total=None)
+        manifest, report = import_integer(
+            file,
+            target / "integer-int8",
+            name=file.stem,
+            origin=f"file {file.name}",
+            licence=licence,
+            accept_error=accept_error,
+            progress=lambda step: bar.update(task, description=step),
+        )
+        _store(bar, store, target / "integer-int8", manifest, report)
+
+
+def _store(
+    bar: Progress, store: EmbeddedStore, folder: Path, manifest: Manifest, report: "Report"
+) -> None:
+    """Store an artifact folder, and say what was measured of it."""
+    cid = store.add_folder(folder)
+    notes = [f"cosine {report.cosine:.6f}", f"largest difference {report.max_abs:.1e}"]
+    if report.same_bits:
+        notes.append("the same bits")
+    if manifest.max_batch > 1:
+        notes.append(f"up to {manifest.max_batch} rows at once")
+    if "accepted_error" in manifest.check:
+        notes.append("ACCEPTED ALTHOUGH IT DIFFERS")
+    bar.console.print(
+        f"{folder.name} is in the store: {cid} ({', '.join(notes)})",
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 def _formats(chosen: str, folder: Path) -> list[str]:

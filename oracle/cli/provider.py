@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from offchain_worker.hardware import detect, usable
+from offchain_worker.proofs.throwaway import ThrowawaySigner
 from oracle import config, logs
 from oracle.chain.offers import Offer, find_offers
 from oracle.chain.transact import transact
@@ -29,8 +30,10 @@ from oracle.cli.common import (
     shown_amount,
 )
 from oracle.errors import ConfigError, HomeInUse, StoreUnusable
-from oracle.node import open_provider
+from oracle.node import connect, open_provider, worker_setup
 from oracle.services.doctor import examine, running_pid
+
+PROFILE_COLUMNS = ("backend", "p50_ms", "p99_ms", "peak_bytes", "cosine", "max_batch")
 
 
 @click.group()
@@ -143,6 +146,23 @@ def hardware(as_json: bool) -> None:
     backends = values.pop("backends")
     show(values, False)
     show_rows([{"backend": name, "here": state} for name, state in backends.items()], False, "none")
+
+
+@provider.command()
+@home_option
+@json_option
+@click.argument("model_cid", metavar="CID")
+def profile(home: Path, as_json: bool, model_cid: str) -> None:
+    """Measure every backend that runs the model of a CID here, once; the provider takes the first of them.
+
+    A running provider does this by itself, unless two copies of the model would not fit into memory.
+    """
+    settings = config.load(home)
+    worker = worker_setup(settings, connect(settings)).open(ThrowawaySigner())
+    rows = [asdict(found) for found in worker.measure(model_cid)]
+    if not as_json:
+        rows = [{name: row[name] for name in PROFILE_COLUMNS} for row in rows]
+    show_rows(rows, as_json, "none")
 
 
 @provider.command()

@@ -6,9 +6,11 @@ What the database knows is read from it, by a connection of this thread's own; t
 import contextlib
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from offchain_worker.job import Inference
 from oracle.chain.listener import Listener
 from oracle.chain.rpc import Rpc
 from oracle.server.health import Pulse
@@ -16,6 +18,7 @@ from oracle.services.purse import Purse
 
 PREFIX = "lattice_"
 DEPTHS = (1, 2, 3, 5, 10, 20, 50)
+ROWS = (1, 2, 4, 8, 16, 32, 64)
 SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300)
 
 HELP = {
@@ -28,6 +31,9 @@ HELP = {
     "events_missed_total": "Jobs whose events an endpoint left out, found later.",
     "jobs": "Jobs by state.",
     "inference_seconds": "Time of jobs in a model since the start.",
+    "inferences_total": "Jobs that were through a model since the start, by backend and device.",
+    "inference_batch": "How many jobs shared the run of a model, since the start, counted per job.",
+    "model_memory_bytes": "Memory of the model's process after its last run, by backend and device.",
     "queue_wait_seconds": "Time of jobs between being read and being given to a model, since the start.",
     "model_processes_killed_total": "Processes of models that died or took too long.",
     "tx_inflight": "Transactions that wait to be mined.",
@@ -48,7 +54,7 @@ HELP = {
     "ready": "Whether /readyz says yes.",
 }
 COUNTERS = {name for name in HELP if name.endswith("_total")}
-HISTOGRAMS = {"reorg_depth", "inference_seconds", "queue_wait_seconds"}
+HISTOGRAMS = {"reorg_depth", "inference_seconds", "inference_batch", "queue_wait_seconds"}
 
 
 class Histogram:
@@ -80,7 +86,18 @@ class Times:
 
     def __init__(self) -> None:
         self.inference = Histogram(SECONDS)
+        self.batch = Histogram(ROWS)
         self.queue_wait = Histogram(SECONDS)
+        self.inferences: Counter[str] = Counter()
+        self.memory_bytes: dict[str, int] = {}
+
+    def note(self, inference: Inference) -> None:
+        """Count a run of a model."""
+        self.inference.add(inference.duration_ms / 1000)
+        self.batch.add(inference.batch)
+        where = _labels(backend=inference.backend, device=inference.device)
+        self.inferences[where] += 1
+        self.memory_bytes[where] = inference.memory_bytes
 
 
 class Metrics:
@@ -110,6 +127,7 @@ class Metrics:
         histograms = {
             "reorg_depth": depths,
             "inference_seconds": self._times.inference,
+            "inference_batch": self._times.batch,
             "queue_wait_seconds": self._times.queue_wait,
         }
         lines: list[str] = []
@@ -136,6 +154,8 @@ class Metrics:
             "finality_violations_total": {"": self._listener.finality_violations},
             "events_missed_total": {"": self._listener.missed_events},
             "model_processes_killed_total": {"": self.killed},
+            "inferences_total": dict(self._times.inferences),
+            "model_memory_bytes": dict(self._times.memory_bytes),
             "rpc_errors_total": errors,
             "rpc_disagreements_total": {"": self._rpc.disagreements},
             "rpc_in_sync": sync,

@@ -10,15 +10,17 @@ from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from offchain_worker.job import NO_ADDRESS
+from offchain_worker.proofs.throwaway import ThrowawaySigner
 from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.store import EmbeddedStore
+from offchain_worker.worker import Worker
 from oracle.chain.contracts import Contracts
 from oracle.chain.offers import Offer, find_offers
 from oracle.chain.outbox import TransactionSigner
 from oracle.chain.rpc import Rpc
 from oracle.config import Settings
 from oracle.errors import OracleError
-from oracle.node import connect, open_database, open_signer
+from oracle.node import connect, open_database, open_signer, worker_setup
 
 ANSWERS_AHEAD = 100
 """Warn when the money for gas is for fewer answers than this."""
@@ -161,14 +163,15 @@ def _offers(settings: Settings, contracts: Contracts) -> Iterator[Finding]:
     if not offers:
         yield Finding("warn", "offers", "there is none: open one with `lattice provider offer`")
     store = EmbeddedStore(settings.path(settings.paths.store))
+    worker = worker_setup(settings, contracts).open(ThrowawaySigner())
     for offer in offers:
         what = f"offer {offer.offer_id}"
-        yield _try(what, partial(_model, contracts, store, offer))
+        yield _try(what, partial(_model, contracts, store, worker, offer))
         if offer.market["token"] == NO_ADDRESS and settings.limits.price_to_gas > 0:
             yield _try(f"{what}'s price", partial(_price, settings, contracts, offer))
 
 
-def _model(contracts: Contracts, store: EmbeddedStore, offer: Offer) -> Finding:
+def _model(contracts: Contracts, store: EmbeddedStore, worker: Worker, offer: Offer) -> Finding:
     market = offer.market
     version = contracts.read("ModelRegistry", "version", market["modelId"], market["version"])
     cid = Cid(b"\x01\x70\x12\x20" + version["digest"])
@@ -178,6 +181,8 @@ def _model(contracts: Contracts, store: EmbeddedStore, offer: Offer) -> Finding:
     kind = version["format"].rstrip(b"\0").decode(errors="replace")
     if kind == "onnx" and find_spec("onnxruntime") is None:
         return Finding("fail", what, f"{model} needs the package onnxruntime, which is missing")
+    if reason := worker.too_large(str(cid)):
+        return Finding("fail", what, f"{model}: {reason}")
     return Finding("ok", what, f"{model}, {kind}, in the store")
 
 

@@ -9,7 +9,9 @@ import logging
 import random
 import signal
 import time
+from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 from offchain_worker.job import Inference
 from oracle.chain.contracts import Contracts
@@ -62,6 +64,7 @@ class Provider:
         runner: Where models run.
         prover: Makes the proofs.
         listener: Reads the chain into the database.
+        too_large: Says of a model's CID why it would not fit into memory here; None when it would.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Provider:
         runner: Runner,
         prover: Prover,
         listener: Listener,
+        too_large: Callable[[str], str | None] = lambda model_cid: None,
     ) -> None:
         self._settings = settings
         self._contracts = contracts
@@ -112,7 +116,7 @@ class Provider:
             least_time_s=limits.least_time_s,
             price_to_gas=limits.price_to_gas,
         )
-        policy = Policy(terms, self.head, outbox.gas_price_wei)
+        policy = Policy(terms, self.head, outbox.gas_price_wei, too_large)
         self.purse = Purse(contracts.rpc, outbox, terms.answer_gas)
         self.pulse = Pulse(settings.server.stale_head_s)
         contracts.rpc.beat = self.pulse.beat
@@ -250,7 +254,8 @@ class Provider:
         for item in done:
             inferred(item, self._service)
             if isinstance(item.outcome, Inference):
-                self._times.inference.add(item.outcome.duration_ms / 1000)
+                self._times.note(item.outcome)
+                _log.info(line("inferred", **_figures(item.outcome)))
         if done:
             self._store.commit()
             crash_point("inferred")
@@ -385,3 +390,14 @@ class Provider:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         _log.info(line("stopping", signal=signal.Signals(number).name, within_s=self._drain_s))
         self.stop()
+
+
+def _figures(inference: Inference) -> dict[str, Any]:
+    """What a run took."""
+    return {
+        "job": inference.job_id,
+        "backend": f"{inference.backend}:{inference.device}",
+        "ms": round(inference.duration_ms, 3),
+        "memory_mib": inference.memory_bytes >> 20,
+        "batch": inference.batch,
+    }

@@ -1,7 +1,11 @@
 """Models in processes of their own, with limits on time, memory and output, so that no job can end the worker.
 
-A process is given the next job before it has finished the last one, so that it never waits for us; when it dies or is
-killed, the job that was in the model is to blame, and the others are given to the next process.
+A process is given the next jobs before it has finished the last one, so that it never waits for us, and so that jobs of
+one model can run together. When it dies or is killed, the job that was in the model is to blame, and the others are
+given to the next process. When several were in it, none is to blame: each is run again, alone.
+
+A model that was not measured on this machine is, in a process beside the others: once none of them is at work, or after
+a while even if they always are.
 """
 
 import contextlib
@@ -14,9 +18,10 @@ import time
 from collections import deque
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import offchain_worker
-from offchain_worker.child import Setup, drain_frame, first_frame, job_frame
+from offchain_worker.child import Setup, drain_frame, first_frame, job_frame, measure_frame
 from offchain_worker.errors import ModelCrashed, ModelTimedOut, WorkerError
 from offchain_worker.frames import BadFrame, Unpacker
 from offchain_worker.job import Job
@@ -24,7 +29,9 @@ from oracle.logs import line
 from oracle.services.runner import Done, outcome_of
 
 AHEAD = 4
-"""How many jobs one process may have: one in the model, the others on their way."""
+"""How many jobs one process may have, or twice as many as may run together: some in the model, others on their way."""
+PATIENCE_S = 20.0
+"""How long a model waits for the others to be idle before it is measured beside them, in seconds."""
 PIECE_BYTES = 1 << 16
 
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "TZ")
@@ -52,6 +59,14 @@ class Sandbox:
         self._time_s = time_s
         self._children: list[_Child] = []
         self._waiting: deque[Job] = deque()
+        self._alone: set[int] = set()
+        """Jobs that were in a model together with others when its process died."""
+        self._ahead = AHEAD
+        self._measuring: _Child | None = None
+        self._unmeasured: deque[str] = deque()
+        self._waits_since = 0.0
+        self._seen: set[str] = set()
+        """Models that wait to be measured, or were."""
         self._draining = False
         self.killed = 0
         """Processes that died or were killed for taking too long."""
@@ -60,13 +75,13 @@ class Sandbox:
     @property
     def room(self) -> int:
         """How many more jobs may be begun now."""
-        return 0 if self._draining else self._processes * AHEAD - len(self.busy)
+        return 0 if self._draining else self._processes * self._ahead - len(self.busy)
 
     @property
     def busy(self) -> Collection[int]:
         """Numbers of the jobs that were begun and are not done."""
-        jobs = [*self._waiting, *(job for child in self._children for job in child.jobs)]
-        return [job.job_id for job in jobs]
+        given = [number for child in self._children for number in child.jobs]
+        return [*(job.job_id for job in self._waiting), *given]
 
     def begin(self, job: Job) -> None:
         """Give a job to the process with the fewest; start one if it is needed."""
@@ -74,13 +89,14 @@ class Sandbox:
         if not idle and len(self._children) < self._processes:
             self._children.append(_Child(self._first))
         child = min(self._children, key=lambda child: len(child.jobs))
-        child.give(job)
+        child.give(job, alone=job.job_id in self._alone)
 
     def finished(self) -> list[Done]:
         """Return what is done since the last call; end processes that take too long, and replace them."""
         done: list[Done] = []
         for child in list(self._children):
-            done += child.finished()
+            for reply in child.replies():
+                done += self._take(child, reply)
             if child.ended:
                 done += self._bury(child, ModelCrashed(child.epitaph()))
             elif child.jobs and time.monotonic() - child.since > self._time_s:
@@ -88,41 +104,90 @@ class Sandbox:
                 done += self._bury(child, error)
         while self._waiting and not self._draining:
             self.begin(self._waiting.popleft())
+        self._measure()
         return done
 
     def filenos(self) -> list[int]:
         """The pipes on which the processes answer."""
-        return [child.fileno for child in self._children]
+        measuring = [self._measuring] if self._measuring else []
+        return [child.fileno for child in (*self._children, *measuring)]
 
     def drain(self) -> None:
-        """Let every process finish the job that is in its model, and forget the others."""
+        """Let every process finish the jobs that are in its model, and forget the others."""
         self._draining = True
         self._waiting.clear()
+        self._stop_measuring()
         for child in self._children:
             child.drain()
 
     def close(self) -> None:
         """Kill every process."""
+        self._stop_measuring()
         for child in self._children:
             child.kill()
         self._children.clear()
         self._waiting.clear()
 
+    def _take(self, child: "_Child", reply: dict[str, Any]) -> list[Done]:
+        """Note what a process says of a job, and of its model."""
+        job = child.jobs.pop(reply.get("number", 0), None)
+        if job is None:  # it was forgotten
+            return []
+        self._alone.discard(job.job_id)
+        self._ahead = max(self._ahead, 2 * reply.get("max_batch", 1))
+        if reply.get("unmeasured") and job.model_cid not in self._seen:
+            self._seen.add(job.model_cid)
+            self._unmeasured.append(job.model_cid)
+            self._waits_since = time.monotonic()
+        return [Done(job, outcome_of(reply))]
+
     def _bury(self, child: "_Child", error: WorkerError) -> list[Done]:
-        """Take a process out; its first job is to blame, the others wait for another process."""
+        """Take a process out; the job in its model is to blame, the others wait for another process."""
         child.kill()
         self._children.remove(child)
         if not child.jobs:
             return []
         self.killed += 1
-        guilty, *others = child.jobs
-        _log.error(line("model process ended", job=guilty.job_id, reason=error))
-        self._waiting.extend(others)
+        suspects = child.in_model
+        _log.error(line("model process ended", jobs=suspects, reason=error))
+        if len(suspects) > 1:
+            self._alone.update(suspects)
+            self._waiting.extend(child.jobs.values())
+            return []
+        guilty = child.jobs.pop(suspects[0])
+        self._alone.discard(guilty.job_id)
+        self._waiting.extend(child.jobs.values())
         return [Done(guilty, error)]
+
+    def _measure(self) -> None:
+        """Begin to measure a model when it is time to, or note what came of it."""
+        if self._measuring is None:
+            is_time = not self.busy or time.monotonic() - self._waits_since > PATIENCE_S
+            if self._unmeasured and is_time and not self._draining:
+                self._measuring = _Child(self._first)
+                self._measuring.measure(self._unmeasured[0])
+            return
+        replies = self._measuring.replies()
+        if not replies and not self._measuring.ended:
+            return
+        model = self._unmeasured.popleft()
+        reply: dict[str, Any] = replies[0] if replies else {"text": self._measuring.epitaph()}
+        if "measured" in reply:
+            best = reply["measured"][0]
+            wanted = ("backend", "p50_ms", "peak_bytes", "max_batch")
+            _log.info(line("measured", model=model, **{name: best[name] for name in wanted}))
+        else:
+            _log.warning(line("not measured", model=model, reason=reply.get("text")))
+        self._stop_measuring()
+
+    def _stop_measuring(self) -> None:
+        if self._measuring is not None:
+            self._measuring.kill()
+            self._measuring = None
 
 
 class _Child:
-    """One process, and the jobs it has. `since`: when the first of them came to the model, monotonic."""
+    """One process, and the jobs it has. `since`: when it began with those that are in the model, monotonic."""
 
     def __init__(self, first: bytes) -> None:
         package = Path(offchain_worker.__file__).parent.parent
@@ -148,42 +213,57 @@ class _Child:
         os.set_blocking(self.fileno, False)
         self._unpacker = Unpacker()
         self._unsent = bytearray(first)
-        self.jobs: deque[Job] = deque()
+        self.jobs: dict[int, Job] = {}
+        """By number, in the order in which they were given."""
+        self._begun: list[int] = []
         self.since = 0.0
         self.ended = False
         self._said = ""
 
-    def give(self, job: Job) -> None:
+    @property
+    def in_model(self) -> list[int]:
+        """Numbers of the jobs that it works on: those it has begun with, or else the first that it was given."""
+        return [number for number in self._begun if number in self.jobs] or list(self.jobs)[:1]
+
+    def give(self, job: Job, *, alone: bool) -> None:
         """Send a job on its way."""
         if not self.jobs:
             self.since = time.monotonic()
-        self.jobs.append(job)
-        self._unsent += job_frame(job)
+        self.jobs[job.job_id] = job
+        self._unsent += job_frame(job, alone=alone)
+        self._send()
+
+    def measure(self, model_cid: str) -> None:
+        """Let it measure a model."""
+        self._unsent += measure_frame(model_cid)
         self._send()
 
     def drain(self) -> None:
-        """Keep only the job that is in the model."""
-        while len(self.jobs) > 1:
-            self.jobs.pop()
-        self._unsent += drain_frame(self.jobs[0].job_id if self.jobs else None)
+        """Keep only the jobs that are in the model."""
+        self.jobs = {number: self.jobs[number] for number in self.in_model}
+        self._unsent += drain_frame(self.jobs)
         self._send()
 
-    def finished(self) -> list[Done]:
+    def replies(self) -> list[dict[str, Any]]:
         """Read what it has answered."""
         self._send()
-        done: list[Done] = []
+        replies: list[dict[str, Any]] = []
         try:
             while piece := os.read(self.fileno, PIECE_BYTES):
-                for reply in self._unpacker.feed(piece):
-                    if self.jobs:
-                        done.append(Done(self.jobs.popleft(), outcome_of(reply)))
-                        self.since = time.monotonic()
+                for message in self._unpacker.feed(piece):
+                    if not isinstance(message, dict):
+                        raise BadFrame(f"expected a map, got {type(message).__name__}")
+                    self.since = time.monotonic()
+                    if "begun" in message:
+                        self._begun = message["begun"]
+                    else:
+                        replies.append(message)
             self.ended = True
         except BlockingIOError:
             pass
         except BadFrame as error:
             self.ended, self._said = True, f"it wrote something else than answers: {error}"
-        return done
+        return replies
 
     def epitaph(self) -> str:
         """Say how it ended."""

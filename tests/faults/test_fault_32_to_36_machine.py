@@ -90,6 +90,7 @@ def test_fault_32_request_kills_the_models_process__not_retried_forever(stress, 
     for _ in range(2):
         (child,) = wait_for(lambda: in_the_model(process))
         os.kill(child, signal.SIGKILL)
+        wait_for(lambda child=child: child not in in_the_model(process))
     wait_for(lambda: market.state(bad) == OPEN)
     good = market.request(ask())
     wait_for(lambda: market.state(good) == SETTLED)

@@ -5,18 +5,35 @@ get
 ├── when there are more than max_models: the one not used for longest is closed
 ├── when they would take too much memory: as many of these are closed as needed
 ├── when one alone would take too much memory: it raises ModelTooLarge before loading, and the others stay
-└── the second time, nothing is loaded
+├── the second time, nothing is loaded
+├── when it was measured: it runs on the fastest, takes the memory that was measured, and batches if both agree
+├── when it was measured after it was loaded: it moves to the fastest
+├── when the fastest is gone: the next one
+└── when a backend was chosen: it is obeyed, whatever was measured of others
+too_large
+├── when it would not fit: it says so, and nothing is unpacked
+└── when it would, or is not there: None
+measure
+└── when two copies would not fit: it raises ModelTooLarge, and measures nothing
 close
 └── it closes all
 """
 
 import shutil
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from offchain_worker import manifest as manifests
 from offchain_worker.artifacts import Artifacts
+from offchain_worker.backends import BACKENDS, FORMATS
+from offchain_worker.backends.profile import Profile
 from offchain_worker.backends.reference import Backend
+from offchain_worker.backends.select import _file, _write
 from offchain_worker.errors import BackendNotSupported, BadModel, ModelTooLarge
+from offchain_worker.hardware import detect
 from offchain_worker.models import Models
 
 
@@ -107,6 +124,122 @@ def test_get__the_second_time__loads_nothing(artifacts, xor_cid):
     models = Models(artifacts, None, 1)
 
     assert models.get(xor_cid) is models.get(xor_cid)
+
+
+class Figures:
+    """What was measured, as `choose` would have kept it."""
+
+    def __init__(self, artifacts):
+        self.folder = artifacts.cache / "figures"
+
+    def keep(self, cid, *backends, only=None, **changes):
+        found = [
+            replace(Profile(name, 1.0, 2.0, 1.0, 50, {"1": 1.0}, 1.0, 1 << 20), **changes)
+            for name in backends
+        ]
+        _write(_file(cid, self.folder, detect(), only), found)
+        return found
+
+
+@pytest.fixture
+def figures(artifacts):
+    return Figures(artifacts)
+
+
+@pytest.fixture
+def twin(monkeypatch):
+    """A second backend for the format of `xor`, by another name."""
+    made = type("Twin", (Backend,), {"name": "integer"})
+    module = SimpleNamespace(Backend=made)
+    monkeypatch.setitem(FORMATS, "reference", ("reference", "integer"))
+    monkeypatch.setitem(BACKENDS, "integer", "twin")
+    monkeypatch.setitem(sys.modules, "twin", module)
+    return made
+
+
+def test_get__when_measured__takes_the_fastest_and_what_was_measured(
+    artifacts, figures, twin, xor_cid
+):
+    (fastest, _) = figures.keep(xor_cid, "integer:cpu", "reference:cpu")
+
+    model = Models(artifacts, None, 1).get(xor_cid)
+
+    assert (model.backend.name, model.profile) == ("integer", fastest)
+    assert model.memory_bytes == int(1.5 * (1 << 20))
+
+
+def test_get__when_measured_after_it_was_loaded__moves_to_the_fastest(
+    artifacts, figures, twin, xor_cid, closed
+):
+    models = Models(artifacts, None, 1)
+    slow = models.get(xor_cid).backend
+    assert not models.is_measured(xor_cid)
+    figures.keep(xor_cid, "integer:cpu", "reference:cpu")
+
+    assert models.get(xor_cid).backend.name == "integer"
+    assert closed == [slow]
+    assert models.is_measured(xor_cid)
+
+
+def test_get__when_the_fastest_is_gone__takes_the_next(artifacts, figures, xor_cid):
+    _, second = figures.keep(xor_cid, "integer:gpu", "reference:cpu")
+
+    assert Models(artifacts, None, 1).get(xor_cid).profile == second
+
+
+def test_get__when_a_backend_was_chosen__obeys(artifacts, figures, twin, xor_cid):
+    figures.keep(xor_cid, "integer:cpu", "reference:cpu")
+    (named,) = figures.keep(xor_cid, "reference:cpu", only="reference", p50_ms=9.0)
+
+    model = Models(artifacts, "reference", 1).get(xor_cid)
+
+    assert (model.backend.name, model.profile) == ("reference", named)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "measured", "found"), [(1, 1, 1), (1, 8, 1), (8, 1, 1), (8, 8, 8), (4, 8, 4)]
+)
+def test_max_batch__is_what_manifest_and_measurement_agree_on(
+    artifacts, figures, store, xor_folder, tmp_path, allowed, measured, found
+):
+    shutil.copytree(xor_folder, tmp_path / "batches")
+    manifest = replace(manifests.load(xor_folder), max_batch=allowed)
+    (tmp_path / "batches/manifest.json").write_text(manifest.to_json())
+    cid = str(store.add_folder(tmp_path / "batches"))
+    models = Models(artifacts, None, 1)
+
+    assert models.max_batch(cid) == 1
+    models.get(cid)
+    assert models.max_batch(cid) == 1
+    figures.keep(cid, "reference:cpu", max_batch=measured)
+    models.get(cid)
+    assert models.max_batch(cid) == found
+
+
+def test_too_large__when_it_would_not_fit__says_so_before_unpacking(artifacts, figures, xor_cid):
+    small = Models(artifacts, None, 1, 100)
+
+    assert "at most 100 bytes of memory, got one that needs about" in small.too_large(xor_cid)
+    assert not (artifacts.cache / xor_cid).exists()
+    figures.keep(xor_cid, "reference:cpu", peak_bytes=1 << 20)
+    assert f"about {3 << 19}" in Models(artifacts, None, 1, 1 << 20).too_large(xor_cid)
+
+
+def test_too_large__when_it_would_fit_or_is_not_there__is_none(artifacts, xor_cid):
+    models = Models(artifacts, None, 1, 1 << 20)
+
+    assert models.too_large(xor_cid) is None
+    assert models.too_large("bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku") is None
+    assert models.too_large("no CID") is None
+
+
+def test_measure__when_two_copies_would_not_fit__measures_nothing(artifacts, xor_cid):
+    needed = Models(artifacts, None, 1).get(xor_cid).memory_bytes
+    models = Models(artifacts, None, 1, 2 * needed - 1)
+
+    with pytest.raises(ModelTooLarge):
+        models.measure(xor_cid, copies=2)
+    assert not (artifacts.cache / "figures").exists()
 
 
 def test_close__closes_all(artifacts, cids, closed):

@@ -9,6 +9,10 @@ infer
 ├── when the model gives NaN, too much or something else than its manifest says: it raises BadOutput
 ├── it gives the same output each time
 └── it runs xor, and magika on bytes and on links
+infer_all
+├── when the model was measured and allows it: jobs of one shape run together, up to as many rows as it allows
+├── when it was not measured: each runs alone
+└── in either case each has the output that it has alone, in order, and what is wrong with one stays with it
 prove
 ├── when the inference is of another job, or was changed: it raises BadOutput
 └── it makes a proof for each verifier
@@ -186,6 +190,7 @@ def test_infer__runs_xor(worker, job_of, xor_cid):
         backend="reference",
         device="cpu",
         duration_ms=inference.duration_ms,
+        memory_bytes=inference.memory_bytes,
         answer={"y": {"dtype": "float32", "shape": [4, 1], "data": table.tolist()}},
     )
     assert Inference.from_json(inference.to_json()) == inference
@@ -208,6 +213,45 @@ def test_infer__of_an_empty_file__runs_no_model(worker, job_of, magika_cid):
     inference = worker.infer(job_of({"file": b""}, model_cid=magika_cid))
 
     assert (inference.answer, inference.duration_ms) == ({"label": "empty", "score": 1.0}, 0.0)
+
+
+@pytest.fixture
+def batched_cid(store, xor_folder, tmp_path):
+    """The xor model, with a manifest that allows four rows at once."""
+    shutil.copytree(xor_folder, tmp_path / "batched")
+    text = replace(MANIFEST, max_batch=4).to_json()
+    (tmp_path / "batched/manifest.json").write_text(text)
+    return str(store.add_folder(tmp_path / "batched"))
+
+
+@pytest.mark.parametrize(
+    ("is_measured", "batches"), [(True, [2, 2, 2, 2, 1]), (False, [1, 1, 1, 1, 1])]
+)
+def test_infer_all__gives_each_job_what_it_has_alone(
+    worker, job_of, batched_cid, is_measured, batches
+):
+    def job(job_id, rows, **changes):
+        x = np.full((rows, 2), job_id % 2, np.float32)
+        return job_of({"x": x}, job_id=job_id, model_cid=batched_cid, **changes)
+
+    if is_measured:
+        worker.measure(batched_cid)
+    jobs = [job(1, 1), job(2, 3), job(3, 1), job(4, 1, units=0), job(5, 3), job(6, 5)]
+    jobs.append(job_of({"z": np.zeros(2)}, job_id=7, model_cid=batched_cid))
+
+    outcomes = worker.infer_all(jobs)
+
+    bad = {at: outcome for at, outcome in enumerate(outcomes) if isinstance(outcome, Exception)}
+    good = [
+        (job, outcome)
+        for job, outcome in zip(jobs, outcomes, strict=True)
+        if outcome not in bad.values()
+    ]
+    assert {at: type(error) for at, error in bad.items()} == {3: BadInput, 6: BadInput}
+    assert [outcome.batch for _, outcome in good] == batches
+    for job, outcome in good:
+        alone = worker.infer(job)
+        assert (outcome.job_id, outcome.output) == (job.job_id, alone.output)
 
 
 @pytest.mark.parametrize(

@@ -123,3 +123,13 @@ def test_inference_json__round_trips():
     inference = Inference(7, 1, b"\xa0", b"\x01" * 32, "onnx", "cpu", 3.0, {"label": "txt"})
 
     assert Inference.from_json(inference.to_json()) == inference
+
+
+def test_inference_from_json__of_an_older_version__has_what_it_did_not_know():
+    inference = Inference(
+        7, 1, b"\xa0", b"\x01" * 32, "onnx", "cpu", 3.0, {}, batch=4, memory_bytes=1 << 20
+    )
+    plain = json.loads(inference.to_json())
+    del plain["batch"], plain["memory_bytes"]
+
+    assert Inference.from_json(plain) == replace(inference, batch=1, memory_bytes=0)

@@ -14,6 +14,7 @@ load
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -22,6 +23,8 @@ from offchain_worker.manifest import FILE_NAME, MAX_BYTES, inside, load, parse
 from offchain_worker.pipeline.magika_model import MANIFEST as MAGIKA
 from offchain_worker.pipeline.xor_model import MANIFEST as XOR
 
+SCALAR = {"name": "x", "dtype": "float32", "shape": []}
+FIXED = {"name": "y", "dtype": "float32", "shape": [1, 2]}
 OUTSIDE = ["../x", "a/../../x", "/etc/passwd", "a//b", "./a", "a\\b", "C:x", "a\0b", ""]
 
 
@@ -55,6 +58,11 @@ def changed(**changes):
         (changed(runtime=[]), "runtime as a map"),
         (changed(runtime={"x": None}), "as runtime.x"),
         (changed(runtime={"x": 1e999}), "as runtime.x|Infinity"),
+        (changed(max_batch=0), "max_batch from 1 to 64, got 0"),
+        (changed(max_batch=65), "max_batch from 1 to 64, got 65"),
+        (changed(max_batch=True), "max_batch from 1 to 64, got True"),
+        (changed(max_batch=2, inputs=[SCALAR]), "tensors whose first size is free for max_batch 2"),
+        (changed(max_batch=2, outputs=[FIXED]), "tensors whose first size is free for max_batch 2"),
     ],
 )
 def test_parse__when_wrong__names_the_field(text, message):
@@ -68,7 +76,9 @@ def test_parse__when_path_leaves_the_folder__raises_bad_model(name):
         parse(changed(files=[name]))
 
 
-@pytest.mark.parametrize("manifest", [XOR, MAGIKA], ids=["xor", "magika"])
+@pytest.mark.parametrize(
+    "manifest", [XOR, MAGIKA, replace(XOR, max_batch=8)], ids=["xor", "magika", "batches"]
+)
 def test_parse__gives_back_what_to_json_wrote(manifest):
     assert parse(manifest.to_json()) == manifest
 

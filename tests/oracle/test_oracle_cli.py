@@ -9,6 +9,7 @@ lattice
 ├── request refund
 │   └── gives the money back after the deadline
 ├── provider register, offer, close, status, claim
+├── provider profile: measures a model once, and shows what it found
 ├── model import, register, show
 └── account deposit, withdraw, show
 """
@@ -261,6 +262,20 @@ def test_model_import__puts_the_model_into_the_store_and_a_folder(person, tmp_pa
 
     assert str(xor.cid) in out
     assert (tmp_path / "xor" / "manifest.json").is_file()
+
+
+def test_provider_profile__measures_a_model_once(person):
+    cid = person("model", "import", "xor")[0].split()[-1]
+
+    (first,) = person.json("provider", "profile", cid)
+    (second,) = person.json("provider", "profile", cid)
+    shown, _ = person("provider", "profile", cid)
+
+    assert first["backend"] == "reference:cpu"
+    assert 0 < first["p50_ms"] <= first["p99_ms"]
+    assert second == first
+    assert "reference:cpu" in shown
+    assert "as the model's CID" in person.fails("provider", "profile", "xor")
 
 
 def test_provider_run__when_not_registered__says_so(person):

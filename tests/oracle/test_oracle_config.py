@@ -223,6 +223,19 @@ def test_refuse__says_why(rule, job, reason):
     assert reason in (policy(**rule).refuse(replace(JOB, **job)) or "")
 
 
+def test_refuse__when_the_model_would_not_fit_into_memory__says_so():
+    terms = Terms(verifiers=frozenset({VERIFIER}))
+    asked = []
+
+    def too_large(model_cid):
+        asked.append(model_cid)
+        return "expected a smaller model"
+
+    found = Policy(terms, lambda: Head(1, "0x", 100, 0), lambda: 10**9, too_large).refuse(JOB)
+
+    assert (found, asked) == ("expected a smaller model", ["bafy"])
+
+
 @pytest.mark.parametrize(
     ("rule", "job"),
     [

@@ -118,6 +118,9 @@ def test_metrics__agree_with_the_database(served, market):
     values = dict(row.rsplit(" ", 1) for row in page.splitlines() if not row.startswith("#"))
     assert sum(float(v) for k, v in values.items() if k.startswith("lattice_jobs{")) == 1
     assert values["lattice_inference_seconds_count"] == "1"
+    assert values["lattice_inference_batch_sum"] == "1"
+    assert values['lattice_inferences_total{backend="recording",device="cpu"}'] == "1"
+    assert 'lattice_model_memory_bytes{backend="recording",device="cpu"}' in values
     assert float(values["lattice_wallet_balance_wei"]) > float(values["lattice_wallet_needed_wei"])
     assert values["lattice_lost_jobs"] == values["lattice_double_pay_reverts"] == "0"
     assert {PREFIX + name for name in HELP} <= {

@@ -1,6 +1,8 @@
 """Where models run: which of them the settings choose, and how an outcome gets from one process to another.
 
 open_runner, open_queue_worker
+├── a model that would not fit into this machine's memory is refused before it is given to a process
+├── ... unless it runs on another machine
 ├── when no queue is named: models run in processes of the provider's own, and there is no worker to start
 └── when one is named and the packages for it are missing: one clear error
 report_of, outcome_of
@@ -19,7 +21,7 @@ from offchain_worker.job import Inference
 from oracle import node
 from oracle.cli import lattice
 from oracle.errors import ConfigError
-from oracle.services.runner import outcome_of, report_of
+from oracle.services.runner import Inline, outcome_of, report_of
 from oracle.services.sandbox import Sandbox
 
 
@@ -34,6 +36,26 @@ def test_open_runner__when_no_queue_is_named__models_run_here(settings, provider
 
     assert isinstance(runner, Sandbox)
     assert runner.trouble == ""
+
+
+@pytest.mark.parametrize(("queue", "state"), [("", "declined"), ("redis://127.0.0.1:1/0", "seen")])
+def test_open_provider__when_the_model_would_not_fit__it_is_refused_before_it_is_begun(
+    provider, market, xor, monkeypatch, queue, state
+):
+    monkeypatch.setattr(node, "memory_bytes", lambda: 1000)
+    monkeypatch.setattr(node, "open_runner", lambda *rest: Inline(provider.worker))
+    monkeypatch.setenv("LATTICE_KEY", provider.key)
+    settings = provider.settings(**{"paths.store": str(xor.store), "queue.url": queue})
+    job_id = market.request()
+
+    with node.open_provider(settings) as running:
+        running.start()
+        running.tick()
+        found = running._store.job(job_id)
+
+    assert found.state == state if queue == "" else found.state != "declined"
+    assert ("bytes of memory, got one that needs about" in found.reason) == (queue == "")
+    assert provider.worker.inferred == ([] if queue == "" else [job_id])
 
 
 def test_worker_run__when_no_queue_is_named__says_which_setting(settings, provider):

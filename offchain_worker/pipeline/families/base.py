@@ -23,6 +23,8 @@ class Family:
     """Samples of an input of sound, or frames of one of features."""
     mlx: bool = False
     """Whether mlx-lm has it."""
+    mlx_lacks: str = ""
+    """For a family that writes text and is not in MLX: the cause, with the place in mlx-lm that says so."""
 
 
 @dataclass(frozen=True, slots=True)

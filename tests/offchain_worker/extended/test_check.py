@@ -22,6 +22,7 @@ from offchain_worker.pipeline.families import FAMILIES
 from offchain_worker.pipeline.importing import import_folder
 from offchain_worker.pipeline.package import About, write_package
 from offchain_worker.pipeline.random_model import build, save
+from offchain_worker.pipeline.report import LIMITS, Report
 
 pytestmark = pytest.mark.extended
 
@@ -84,22 +85,22 @@ def test_check__when_outputs_do_not_vary__fails(tmp_path):
 @pytest.mark.parametrize(
     ("report", "limit", "reason"),
     [
-        (check.Report(1e-4, 1.0, 1.0, 4), check.LIMITS["float32"], None),
+        (Report(1e-4, 1.0, 1.0, 4), LIMITS["float32"], None),
         (
-            check.Report(2e-3, 1.0, 1.0, 4),
-            check.LIMITS["float32"],
+            Report(2e-3, 1.0, 1.0, 4),
+            LIMITS["float32"],
             "differences of at most 1.0e-03",
         ),
-        (check.Report(2e-3, 10.0, 1.0, 4), check.LIMITS["float32"], None),
+        (Report(2e-3, 10.0, 1.0, 4), LIMITS["float32"], None),
         (
-            check.Report(1e-4, 1.0, 0.9999, 4),
-            check.LIMITS["float32"],
+            Report(1e-4, 1.0, 0.9999, 4),
+            LIMITS["float32"],
             "at least 0.99999, got 0.9999",
         ),
-        (check.Report(0.1, 1.0, 0.99995, 4), check.LIMITS["float16"], None),
-        (check.Report(0.1, 1.0, 0.98, 4), check.LIMITS["int8"], "at least 0.99, got 0.98"),
-        (check.Report(0.1, 1.0, 0.98, 4), check.LIMITS["int4"], None),
-        (check.Report(0.1, 1.0, float("nan"), 4), check.LIMITS["int4"], "at least 0.97, got nan"),
+        (Report(0.1, 1.0, 0.99995, 4), LIMITS["float16"], None),
+        (Report(0.1, 1.0, 0.98, 4), LIMITS["int8"], "at least 0.99, got 0.98"),
+        (Report(0.1, 1.0, 0.98, 4), LIMITS["int4"], None),
+        (Report(0.1, 1.0, float("nan"), 4), LIMITS["int4"], "at least 0.97, got nan"),
     ],
 )
 def test_report__says_what_is_over_the_limit(report, limit, reason):

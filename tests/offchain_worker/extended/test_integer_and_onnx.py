@@ -5,9 +5,16 @@ QLinearMatMul, QLinearConv, QLinearAdd, QLinearGlobalAveragePool
 QLinearSigmoid
 └── at most one step from it
 a network that ONNX Runtime quantised statically
-├── with QOperator: it is imported, and each answer has the bits of ONNX Runtime
+├── with QOperator or QDQ: it is imported, and each answer has the bits of ONNX Runtime
 ├── the artifact folder has the same bytes each time
-└── with QDQ, dynamically, or not at all: it is refused, with what to do
+└── dynamically, not at all, or with a float operator in between: it is refused, with the reason
+import_integer
+├── it writes what was measured into the manifest, and that rows may run together
+├── when the engine computes something else: it raises CheckFailed and leaves nothing, unless that is accepted
+└── when outputs hardly vary: it raises CheckFailed
+lattice model import FILE --format integer
+├── it checks, packages and stores the model
+└── when it is no such file, has no licence, or another format is named: one line says what to do
 """
 
 import numpy as np
@@ -27,9 +34,14 @@ from onnxruntime.quantization import (
 
 from offchain_worker import manifest as manifests
 from offchain_worker.backends import open_for
-from offchain_worker.errors import ConversionFailed
+from offchain_worker.errors import CheckFailed, ConversionFailed
 from offchain_worker.integer.from_onnx import convert, import_onnx
 from offchain_worker.integer.graph import Graph
+from offchain_worker.pipeline.import_integer import import_integer
+from offchain_worker.storage.cid import Cid
+from offchain_worker.storage.store import EmbeddedStore
+from oracle import config
+from oracle.cli import main
 
 pytestmark = pytest.mark.extended
 
@@ -263,8 +275,9 @@ def quantise(network, to, format):
     return to
 
 
-def test_network__imported_has_the_bits_of_onnx_runtime(network, tmp_path):
-    path = quantise(network, tmp_path / "q.onnx", QuantFormat.QOperator)
+@pytest.mark.parametrize("form", [QuantFormat.QOperator, QuantFormat.QDQ])
+def test_network__imported_has_the_bits_of_onnx_runtime(network, tmp_path, form):
+    path = quantise(network, tmp_path / "q.onnx", form)
     x = np.random.default_rng(9).normal(0, 1, (20, 3, 16, 16)).astype(np.float32)
 
     manifest = import_onnx(path, tmp_path / "model", **ABOUT)
@@ -291,15 +304,120 @@ def test_network__imported_twice__is_the_same_artifact(network, tmp_path):
     assert one == two
 
 
-@pytest.mark.parametrize("form", ["qdq", "dynamic", "float"])
+@pytest.mark.parametrize("form", ["mixed", "dynamic", "float", "noise"])
 def test_network__in_another_form__is_refused(network, tmp_path, form):
     path = network
-    if form == "qdq":
-        path = quantise(network, tmp_path / "q.onnx", QuantFormat.QDQ)
+    if form == "mixed":  # a float operator between integers
+        model = onnx.load(str(network))
+        model.graph.node[-1].output[0] = "z"
+        model.graph.node.append(helper.make_node("Softmax", ["z"], ["y"], "softmax"))
+        onnx.save(model, str(tmp_path / "softmax.onnx"))
+        path = quantise(tmp_path / "softmax.onnx", tmp_path / "q.onnx", QuantFormat.QDQ)
     elif form == "dynamic":
         path = tmp_path / "q.onnx"
         quantize_dynamic(str(network), str(path), op_types_to_quantize=["MatMul", "Gemm"])
+    elif form == "noise":
+        path = tmp_path / "q.onnx"
+        path.write_bytes(b"no model")
 
-    with pytest.raises(ConversionFailed, match="QOperator"):
+    with pytest.raises(ConversionFailed, match=r"QOperator|expected an ONNX model"):
         import_onnx(path, tmp_path / "model", **ABOUT)
     assert not (tmp_path / "model").exists()
+
+
+IMPORT = {"name": "n", "origin": "file q.onnx", "licence": "Apache-2.0"}
+
+
+def test_import_integer__notes_what_was_measured(network, tmp_path):
+    path = quantise(network, tmp_path / "q.onnx", QuantFormat.QDQ)
+
+    manifest, report = import_integer(path, tmp_path / "to/model", **IMPORT)
+
+    assert manifests.load(tmp_path / "to/model") == manifest
+    assert manifest.check == {"max_abs": 0.0, "cosine": 1.0, "inputs": 8, "same_bits": True}
+    assert (manifest.max_batch, manifest.source, report.same_bits) == (8, "file q.onnx", True)
+
+
+def test_import_integer__when_the_engine_computes_something_else__refuses_unless_accepted(
+    network, tmp_path, monkeypatch
+):
+    path = quantise(network, tmp_path / "q.onnx", QuantFormat.QOperator)
+    run = Graph.run
+    monkeypatch.setattr(
+        Graph, "run", lambda self, x: {n: a[:, ::-1].copy() for n, a in run(self, x).items()}
+    )
+
+    with pytest.raises(CheckFailed, match="does not compute what ONNX Runtime computes"):
+        import_integer(path, tmp_path / "model", **IMPORT)
+    assert not (tmp_path / "model").exists()
+    manifest, _ = import_integer(path, tmp_path / "model", **IMPORT, accept_error=True)
+    assert manifest.check["accepted_error"] is True
+    assert "same_bits" not in manifest.check
+
+
+def test_import_integer__when_outputs_hardly_vary__refuses(network, tmp_path):
+    model = onnx.load(str(network))
+    (last,) = [t for t in model.graph.initializer if t.name == "w5"]
+    last.CopyFrom(numpy_helper.from_array(np.zeros_like(numpy_helper.to_array(last)), "w5"))
+    onnx.save(model, str(tmp_path / "zero.onnx"))
+    path = quantise(tmp_path / "zero.onnx", tmp_path / "q.onnx", QuantFormat.QOperator)
+
+    with pytest.raises(CheckFailed, match="expected outputs that vary"):
+        import_integer(path, tmp_path / "model", **IMPORT)
+
+
+@pytest.fixture
+def lattice_import(tmp_path, capsys):
+    """Run `lattice model import` with a home folder; returns what it said and its exit code."""
+    home = tmp_path / "home"
+    home.mkdir()
+    values = {
+        "chain.rpc_urls": ["http://127.0.0.1:1"],
+        "chain.deployment": "d",
+        "key.source": "env",
+    }
+    (home / config.FILE_NAME).write_text(config.template(values))
+
+    def run(*arguments):
+        code = 0
+        try:
+            main(["model", "import", "--home", str(home), *map(str, arguments)])
+        except SystemExit as ended:
+            code = ended.code
+        out, err = capsys.readouterr()
+        return code, out + err
+
+    run.store = home / "store"
+    return run
+
+
+def test_lattice_model_import__checks_packages_and_stores(network, tmp_path, lattice_import):
+    path = quantise(network, tmp_path / "q.onnx", QuantFormat.QDQ)
+
+    options = ("--format", "integer", "--licence", "MIT", "--to", tmp_path / "out")
+    code, said = lattice_import(path, *options)
+
+    manifest = manifests.load(tmp_path / "out/integer-int8")
+    cid = said.split("in the store: ")[1].split()[0]
+    assert code == 0, said
+    assert "the same bits, up to 8 rows at once" in said
+    assert (manifest.name, manifest.licence, manifest.source) == ("q", "MIT", "file q.onnx")
+    assert EmbeddedStore(lattice_import.store).has(Cid.parse(cid))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--format", "integer"], "expected a licence for file q.onnx"),
+        (["--format", "onnx", "--licence", "MIT"], "expected an ONNX file with --format integer"),
+    ],
+)
+def test_lattice_model_import__when_something_is_missing__says_what(
+    network, tmp_path, lattice_import, arguments, reason
+):
+    path = quantise(network, tmp_path / "q.onnx", QuantFormat.QOperator)
+
+    code, said = lattice_import(path, *arguments)
+
+    assert (code, reason in said) == (1, True), said
+    assert "expected an ONNX file with" in lattice_import("nothing.onnx", "--format", "integer")[1]
