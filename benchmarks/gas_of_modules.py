@@ -185,7 +185,12 @@ class ResolutionRows:
         outputs = [self.dense(32, run * BATCH + i + 7_000) for i in range(BATCH)]
         deadline = ape.chain.pending_timestamp + 600
         first = s.batches.request(
-            self.market, self.offer, deadline, 100 * ETHER, inputs, sender=s.requester
+            self.market,
+            self.offer,
+            deadline,
+            100 * ETHER,
+            batch_tree.pack(inputs),
+            sender=s.requester,
         )
         (event,) = first.events.filter(s.batches.BatchRequested)
         batch, root = dict(zip(BATCH_FIELDS, event.batch, strict=True)), batch_tree.root(outputs)
@@ -194,7 +199,7 @@ class ResolutionRows:
         second = s.batches.answer(
             event.batchId,
             batch,
-            outputs,
+            batch_tree.pack(outputs),
             [bytes(signature), self.dense(32, run)],
             sender=self.bench.operator,
         )

@@ -234,7 +234,8 @@ abstract contract OfferBook is IOfferBook, Revenue {
 
     /* WHAT JOBS DO TO OFFERS */
 
-    /// @dev A job of the offer ended or went elsewhere, see {OfferCellLib.changed}: well or not, with `amount` more earned.
+    /// @dev A job of the offer ended or went elsewhere, see {OfferCellLib.changed}: well or not, with `amount` more
+    /// earned.
     function _update(uint32 offerId, bool well, uint256 amount) internal {
         OfferCell cell = _offers[offerId];
         uint256 earned = uint88(OfferCell.unwrap(cell)) + amount;

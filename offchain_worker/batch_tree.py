@@ -1,4 +1,6 @@
-"""Merkle tree over the items of a batch. Twin of `contracts/libraries/BatchTree.sol`.
+"""How the items of a batch are packed, and the Merkle tree over them. Twin of `contracts/libraries/BatchTree.sol`.
+
+Packed items stand one after the other, each after its length in two bytes, the higher byte first.
 
 A leaf is the Keccak-256 of the item's index and the Keccak-256 of the item, a word of 32 bytes each; a node that of its
 two children, the smaller first. A node alone at the end of its row moves up as it is.
@@ -7,6 +9,35 @@ two children, the smaller first. A node alone at the end of its row moves up as 
 from collections.abc import Sequence
 
 from eth_hash.backends.pycryptodome import keccak256
+
+
+def pack(items: Sequence[bytes]) -> bytes:
+    """Return the items as one byte string, as `Batches.request` and `Batches.answer` take them.
+
+    Raises:
+        ValueError: an item is empty, or longer than 65,535 bytes.
+    """
+    for index, item in enumerate(items):
+        if not 1 <= len(item) < 1 << 16:
+            raise ValueError(f"expected items of 1 to 65535 bytes, got {len(item)} at {index}")
+    return b"".join(len(item).to_bytes(2) + item for item in items)
+
+
+def unpack(packed: bytes) -> list[bytes]:
+    """Return the items of a byte string that `pack` made, as the events of batches carry them.
+
+    Raises:
+        ValueError: an item is empty, or the bytes end within one.
+    """
+    items, at = [], 0
+    while at < len(packed):
+        length = int.from_bytes(packed[at : at + 2])
+        item = packed[at + 2 : at + 2 + length]
+        if at + 2 > len(packed) or not 1 <= length == len(item):
+            raise ValueError(f"expected {length} bytes and more than none at {at}, got {len(item)}")
+        items.append(item)
+        at += 2 + length
+    return items
 
 
 def leaf(index: int, item: bytes) -> bytes:

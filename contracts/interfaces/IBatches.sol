@@ -55,11 +55,11 @@ interface IBatches is IEarnings {
         uint32 indexed provider,
         address indexed requester,
         Batch batch,
-        bytes[] inputs
+        bytes inputs
     );
 
     /// @notice A batch was answered as the policy's verifiers ask.
-    event BatchAnswered(uint256 indexed batchId, uint32 indexed provider, bytes32 outputsRoot, bytes[] outputs);
+    event BatchAnswered(uint256 indexed batchId, uint32 indexed provider, bytes32 outputsRoot, bytes outputs);
 
     /// @notice A batch is final and its price is earned.
     event BatchSettled(uint256 indexed batchId, uint32 indexed provider, uint256 paid);
@@ -69,7 +69,7 @@ interface IBatches is IEarnings {
 
     /* ERRORS */
 
-    /// @notice The number of items is none, or above the limit.
+    /// @notice The number of items is none, or above the limit; counting ends one above it.
     error BatchSize(uint256 count, uint256 limit);
 
     /// @notice The number of outputs is not the number of inputs.
@@ -78,7 +78,7 @@ interface IBatches is IEarnings {
     /// @notice The offer is closed.
     error BatchOfferClosed(uint32 offerId);
 
-    /// @notice An item is empty or too long; in bytes.
+    /// @notice An item is empty, too long, or longer than what is left of the packed items; in bytes.
     error BatchItemLength(uint256 index, uint256 length, uint256 limit);
 
     /// @notice The deadline is too near for the offer, or too far.
@@ -123,22 +123,22 @@ interface IBatches is IEarnings {
     /// @param offerId Offer that should answer.
     /// @param deadline When the batch may be refunded if nobody answered, Unix time in seconds.
     /// @param maxPrice Most that the requester pays for all items, in the smallest unit of the token.
-    /// @param inputs Canonical input bytes of each item, 1 to {MAX_ITEMS} of them. Public for ever.
+    /// @param inputs Canonical input bytes of 1 to {MAX_ITEMS} items, packed as {BatchTree} says. Public for ever.
     /// @return batchId Identifier of the new batch; counts up from 1.
     function request(
         IOfferBook.Market calldata market,
         uint32 offerId,
         uint40 deadline,
         uint256 maxPrice,
-        bytes[] calldata inputs
+        bytes calldata inputs
     ) external payable returns (uint256 batchId);
 
     /// @notice Answers all items of a batch. Only the operator of its provider, until the deadline.
     /// @dev Emits {BatchAnswered}, and {BatchSettled} if no resolution follows. The proofs are about the statement
     /// with the roots as hashes, the batch as job and the number of items as units.
-    /// @param outputs Canonical output bytes of each item, in the order of the inputs, 1 to {MAX_OUTPUT} long.
+    /// @param outputs Canonical output bytes of each item, 1 to {MAX_OUTPUT} long, packed in the order of the inputs.
     /// @param proofs As for {IInferenceRouter.answer}.
-    function answer(uint256 batchId, Batch calldata batch, bytes[] calldata outputs, bytes[] calldata proofs) external;
+    function answer(uint256 batchId, Batch calldata batch, bytes calldata outputs, bytes[] calldata proofs) external;
 
     /// @notice Ends an answered batch as its resolution decided. Anyone.
     /// @param waiting Time of the answer, and Keccak-256 of the claim in it.

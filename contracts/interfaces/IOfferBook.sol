@@ -31,7 +31,8 @@ interface IOfferBook is IRevenue {
 
     /// @notice What a provider promises when it opens an offer. Never changes: other terms are another offer.
     /// @param ask What the provider asks per unit, in the smallest unit of the token; the model's price comes on top.
-    /// @param capacity Most jobs that may be under way at once, those that wait for a resolution among them; at least 1.
+    /// @param capacity Most jobs that may be under way at once, those that wait for a resolution among them; at least
+    /// 1.
     /// @param inputUnits Largest input, in units of 128 bytes, at least 1.
     /// @param minWindow Shortest time the provider needs to answer, in seconds; also its exclusive time.
     /// @param backend Name of the backend for people: "onnx", "coreml". Only in the event.

@@ -58,8 +58,12 @@ contract MockLibraries {
         return Possession.rootOf(index, leaf, path);
     }
 
-    function batchRoot(bytes[] calldata items) external pure returns (bytes32) {
-        return BatchTree.root(items);
+    function batchRoot(
+        bytes calldata packed,
+        uint256 most,
+        uint256 longest
+    ) external pure returns (bytes32 root, uint256 count, uint256 stoppedAt) {
+        return BatchTree.root(packed, most, longest);
     }
 
     function batchContains(

@@ -56,14 +56,15 @@ contract Batches is IBatches, Earnings, EIP712 {
         uint32 offerId,
         uint40 deadline,
         uint256 maxPrice,
-        bytes[] calldata inputs
+        bytes calldata inputs
     ) external payable returns (uint256 batchId) {
         uint256 pausedUntil = IInferenceRouter(address(OFFERS)).pausedUntil();
         require(block.timestamp >= pausedUntil, BatchPaused(block.timestamp, pausedUntil));
         REGISTRY.requireAccess(market.modelId, market.version, market.epoch, msg.sender);
         (IOfferBook.Offer memory offer, ) = OFFERS.offerIn(offerId, market);
-        _checkRequest(offer, offerId, deadline, inputs);
-        uint256 price = uint256(offer.price) * inputs.length;
+        _checkRequest(offer, offerId, deadline);
+        (bytes32 inputsRoot, uint256 count) = _root(inputs, uint256(offer.inputUnits) * INPUT_UNIT);
+        uint256 price = uint256(offer.price) * count;
         require(price <= maxPrice, BatchPriceTooHigh(price, maxPrice));
 
         batchId = ++_lastBatchId;
@@ -71,11 +72,11 @@ contract Batches is IBatches, Earnings, EIP712 {
             market: market,
             offerId: offerId,
             provider: offer.provider,
-            count: uint32(inputs.length), // at most MAX_ITEMS
+            count: uint32(count), // at most MAX_ITEMS
             deadline: deadline,
             requester: msg.sender,
             price: price,
-            inputsRoot: BatchTree.root(inputs)
+            inputsRoot: inputsRoot
         });
         _store(batchId, _hash(batchId, batch), BatchState.Requested);
         if (msg.value > 0) {
@@ -88,15 +89,14 @@ contract Batches is IBatches, Earnings, EIP712 {
     }
 
     /// @inheritdoc IBatches
-    function answer(uint256 batchId, Batch calldata batch, bytes[] calldata outputs, bytes[] calldata proofs) external {
+    function answer(uint256 batchId, Batch calldata batch, bytes calldata outputs, bytes[] calldata proofs) external {
         bytes32 hash = _hash(batchId, batch);
         _require(batchId, hash, BatchState.Requested);
         address operator = STAKING.operatorOf(batch.provider);
         require(msg.sender == operator, BatchNotOperator(msg.sender, operator));
         require(block.timestamp <= batch.deadline, BatchTooLate(block.timestamp, batch.deadline));
-        require(outputs.length == batch.count, BatchOutputCount(outputs.length, batch.count));
-        _checkLengths(outputs, MAX_OUTPUT);
-        bytes32 outputsRoot = BatchTree.root(outputs);
+        (bytes32 outputsRoot, uint256 count) = _root(outputs, MAX_OUTPUT);
+        require(count == batch.count, BatchOutputCount(count, batch.count));
         Statement memory statement = Statement({
             digest: answerDigest(batchId, batch, outputsRoot),
             jobId: batchId,
@@ -180,25 +180,24 @@ contract Batches is IBatches, Earnings, EIP712 {
 
     /* INTERNALS */
 
-    function _checkRequest(
-        IOfferBook.Offer memory offer,
-        uint32 offerId,
-        uint256 deadline,
-        bytes[] calldata inputs
-    ) private view {
-        require(inputs.length > 0 && inputs.length <= MAX_ITEMS, BatchSize(inputs.length, MAX_ITEMS));
+    function _checkRequest(IOfferBook.Offer memory offer, uint32 offerId, uint256 deadline) private view {
         require(offer.capacity > 0, BatchOfferClosed(offerId));
         uint256 earliest = block.timestamp + offer.minWindow;
         uint256 latest = block.timestamp + MAX_WINDOW;
         require(deadline >= earliest && deadline <= latest, BatchDeadlineOutOfRange(deadline, earliest, latest));
-        _checkLengths(inputs, uint256(offer.inputUnits) * INPUT_UNIT);
     }
 
-    function _checkLengths(bytes[] calldata items, uint256 limit) private pure {
-        for (uint256 i = 0; i < items.length; ++i) {
-            uint256 length = items[i].length;
-            require(length > 0 && length <= limit, BatchItemLength(i, length, limit));
+    /// @dev Root over packed items, of which none is longer than `longest`, and their number. Reverts on a wrong one.
+    function _root(bytes calldata packed, uint256 longest) private pure returns (bytes32 root, uint256 count) {
+        uint256 stoppedAt;
+        (root, count, stoppedAt) = BatchTree.root(packed, MAX_ITEMS, longest);
+        if (stoppedAt < packed.length) {
+            require(count < MAX_ITEMS, BatchSize(count + 1, MAX_ITEMS));
+            uint256 left = packed.length - stoppedAt;
+            uint256 length = left < 2 ? 0 : uint16(bytes2(packed[stoppedAt:]));
+            revert BatchItemLength(count, length, left < length + 2 && length <= longest ? left - 2 : longest);
         }
+        require(count > 0, BatchSize(0, MAX_ITEMS));
     }
 
     function _verify(

@@ -50,6 +50,11 @@ MARKET = ("modelId", "version", "epoch", "token", "verifier", "secondVerifier", 
 NONE, REQUESTED, ANSWERED, SETTLED, REFUNDED = range(5)
 
 
+def packed(items):
+    """As batch_tree.pack does it, which refuses what the contract has to refuse."""
+    return b"".join(len(item).to_bytes(2) + item for item in items)
+
+
 @pytest.fixture
 def ready(system, requester):
     """The requester has opted in."""
@@ -69,6 +74,7 @@ def ask(ready, provider, requester, chain):
             "maxPrice": ETHER,
             "inputs": INPUTS,
         } | changes
+        asked["inputs"] = packed(asked["inputs"])
         receipt = ready.batches.request(*asked.values(), sender=sender or requester, value=value)
         (event,) = receipt.events.filter(ready.batches.BatchRequested)
         batch = dict(zip(FIELDS, event.batch, strict=True))
@@ -86,7 +92,7 @@ def answer(ready, provider):
         digest = ready.batches.answerDigest(batch_id, batch, batch_tree.root(outputs))
         signature = Account.unsafe_sign_hash(digest, provider.operator.private_key).signature
         return ready.batches.answer(
-            *(batch_id, batch, outputs),
+            *(batch_id, batch, packed(outputs)),
             [bytes(signature), *claims] if proofs is None else proofs,
             sender=sender or provider.operator,
         )
@@ -106,6 +112,25 @@ def test_request__when_an_item_is_out_of_range__reverts(ready, ask, length):
     expected = {"index": 1, "length": length, "limit": 2_048}
     with ape.reverts(ready.batches.BatchItemLength, **expected):
         ask(inputs=[b"x", b"x" * length])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "index", "length", "limit"),
+    [
+        (b"\x00\x01a\x00\x05bcd", 1, 5, 3),
+        (b"\x00\x01a\x00", 1, 0, 2_048),
+        (b"\x00\x01a\xff\xff", 1, 65_535, 2_048),
+    ],
+)
+def test_request__when_the_packed_bytes_end_within_an_item__reverts(
+    ready, provider, requester, chain, inputs, index, length, limit
+):
+    asked = (ready.market, provider.offer, chain.pending_timestamp + 600, ETHER, inputs)
+
+    with ape.reverts(
+        ready.batches.BatchItemLength, **{"index": index, "length": length, "limit": limit}
+    ):
+        ready.batches.request(*asked, sender=requester)
 
 
 def test_request__when_offer_is_closed__reverts(ready, ask, provider):
@@ -235,7 +260,7 @@ def test_answer__pays_for_all_and_each_item_can_be_shown(ready, ask, answer, pro
 
     root = batch_tree.root(OUTPUTS)
     assert receipt.events == [
-        ready.batches.BatchAnswered(batch_id, provider.number, root, OUTPUTS),
+        ready.batches.BatchAnswered(batch_id, provider.number, root, packed(OUTPUTS)),
         ready.batches.BatchSettled(batch_id, provider.number, 5 * PRICE),
     ]
     assert ready.batches.earnedBy(provider.offer) == 5 * PRICE

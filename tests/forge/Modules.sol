@@ -56,10 +56,11 @@ abstract contract Modules is Books {
     function requestBatch(uint256 who, uint256 pick, uint256 items, uint256 window, bool fromVault) external {
         address requester = _requesters[who % REQUESTERS];
         Worker storage w = _workers[pick % PROVIDERS];
-        bytes[] memory inputs = new bytes[](_between(items, 1, 5));
-        for (uint256 i = 0; i < inputs.length; ++i) inputs[i] = abi.encode(items, i);
+        uint256 count = _between(items, 1, 5);
+        bytes memory inputs;
+        for (uint256 i = 0; i < count; ++i) inputs = abi.encodePacked(inputs, uint16(64), items, i);
         window = _between(window, MIN_WINDOW, 1 hours);
-        uint256 price = inputs.length * w.price;
+        uint256 price = count * w.price;
         uint256 value = fromVault ? 0 : price;
         if (_free[requester] + value < price) return;
 
@@ -78,7 +79,7 @@ abstract contract Modules is Books {
                     market: _market,
                     offerId: w.offerId,
                     provider: w.number,
-                    count: uint32(inputs.length),
+                    count: uint32(count),
                     deadline: deadline,
                     requester: requester,
                     price: price,
@@ -118,17 +119,17 @@ abstract contract Modules is Books {
         _fees[module] = 0;
     }
 
-    /// @notice Root over a list, from the call's data, where the library reads it.
-    function rootOf(bytes[] calldata items) external pure returns (bytes32) {
-        return BatchTree.root(items);
+    /// @notice Root over packed items, from the call's data, where the library reads them.
+    function rootOf(bytes calldata packed) external pure returns (bytes32 root) {
+        (root, , ) = BatchTree.root(packed, 256, 64);
     }
 
     /* INTERNALS */
 
     function _answerBatch(KnownBatch memory k) private {
         Worker storage w = _workers[k.batch.provider - _workers[0].number];
-        bytes[] memory outputs = new bytes[](k.batch.count);
-        for (uint256 i = 0; i < outputs.length; ++i) outputs[i] = abi.encode(i);
+        bytes memory outputs;
+        for (uint256 i = 0; i < k.batch.count; ++i) outputs = abi.encodePacked(outputs, uint16(32), i);
         bytes[] memory proofs = new bytes[](1);
         proofs[0] = _signature(w.key, batches.answerDigest(k.id, k.batch, this.rootOf(outputs)));
         vm.startPrank(w.operator);

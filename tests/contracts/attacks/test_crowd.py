@@ -7,6 +7,8 @@ import ape
 import pytest
 from system import STAKE, offer_terms
 
+from offchain_worker import batch_tree
+
 pytestmark = pytest.mark.usefixtures("books")
 
 SMALL, LARGE = 4, 64
@@ -46,7 +48,7 @@ def test_crowd__of_items__is_refused_beyond_the_limit(system, provider, requeste
     with ape.reverts(system.batches.BatchSize, **{"count": limit + 1, "limit": limit}):
         system.batches.request(
             *(system.market, provider.offer, asked["deadline"], 2**96),
-            [b"\x01"] * (limit + 1),
+            batch_tree.pack([b"\x01"] * (limit + 1)),
             sender=requester,
         )
 
