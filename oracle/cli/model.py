@@ -1,6 +1,7 @@
 """`lattice model`: models and their artifact folders."""
 
 import asyncio
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.service import StorageService
 from offchain_worker.storage.store import EmbeddedStore
 from oracle import config
+from oracle.chain.revenue import revenue_of
 from oracle.chain.transact import transact
 from oracle.cli.common import (
     NATIVE,
@@ -24,6 +26,7 @@ from oracle.cli.common import (
     json_option,
     say,
     show,
+    show_rows,
     shown_amount,
 )
 from oracle.cli.model_import import (
@@ -187,6 +190,23 @@ def show_model(home: Path, as_json: bool, model_id: bytes) -> None:
         "cid": str(Cid(b"\x01\x70\x12\x20" + content["digest"])),
     }
     show(values, as_json)
+
+
+@model.command()
+@home_option
+@json_option
+@click.argument("model_id", type=ModelId())
+def revenue(home: Path, as_json: bool, model_id: bytes) -> None:
+    """Show what a model has earned: claimed, for how many units, and not claimed yet; a row for each epoch."""
+    session = Session(home)
+    rows = []
+    for found in revenue_of(session.contracts, model_id, session.settings.chain.log_range_blocks):
+        row = asdict(found)
+        if not as_json:
+            amounts = ("claimed", "unclaimed", "fees")
+            row |= {name: shown_amount(row[name], found.token) for name in amounts}
+        rows.append(row)
+    show_rows(rows, as_json, "nothing")
 
 
 def _store(home: Path) -> EmbeddedStore:

@@ -10,7 +10,7 @@ lattice
 │   └── gives the money back after the deadline
 ├── provider register, offer, close, status, claim
 ├── provider profile: measures a model once, and shows what it found
-├── model import, register, show
+├── model import, register, show, revenue
 └── account deposit, withdraw, show
 """
 
@@ -294,7 +294,15 @@ def test_provider_status_and_claim__show_what_was_earned(person, provider, marke
     person.home = home
     text = (home / "lattice.toml").read_text().replace("number = 0", f"number = {provider.number}")
     (home / "lattice.toml").write_text(text)
+    model = "0x" + bytes(market.market["modelId"]).hex()
+    (before,) = person.json("model", "revenue", model)
+    assert (before["claimed"], before["units"], before["unclaimed"]) == (0, 0, PRICE)
+
     (claimed,) = person.json("provider", "claim")
+
+    (after,) = person.json("model", "revenue", model)
+    assert (after["claimed"], after["units"], after["unclaimed"]) == (PRICE, 1, 0)
+    assert after["fees"] == claimed["to_protocol"]
 
     assert claimed["to_provider"] + claimed["to_model"] + claimed["to_protocol"] == PRICE
     assert chain.read("InferenceRouter", "offer", provider.offer)["earned"] == 0
