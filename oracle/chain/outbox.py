@@ -177,7 +177,7 @@ class Outbox:
         if self._signer.resting:
             raise SignerUnavailable(self._signer.trouble)
         target, data = self._encoded(calls)
-        gas = self._contracts.simulate(self.sender, target, data) * 6 // 5 + 5_000
+        gas = self.gas_of(target, data) * 6 // 5 + 5_000
         if len(calls) > 1:  # a callback that was idle just now must not starve the calls after it
             gas += sum(call.callback_gas for call in calls)
         fees, nonce = self.fees(), self.next_nonce()
@@ -192,6 +192,14 @@ class Outbox:
         )
         self._sign_new(row_id, fees)
         return True
+
+    def gas_of(self, target: str, data: bytes) -> int:
+        """Return the gas that a transaction of ours would need.
+
+        Raises:
+            Reverted: it would fail. RpcError: that is not sure, or the chain could not be asked.
+        """
+        return self._contracts.simulate_surely(self.sender, target, data, self._head().number)
 
     def _encoded(self, calls: tuple[Call, ...]) -> tuple[str, bytes]:
         """Target and calldata of a transaction that makes these calls."""
@@ -208,7 +216,7 @@ class Outbox:
             RpcError: the chain could not be asked.
         """
         try:
-            self._contracts.simulate(self.sender, *self._encoded((call,)))
+            self.gas_of(*self._encoded((call,)))
         except Reverted as reverted:
             return reverted
         return None
