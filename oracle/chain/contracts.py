@@ -4,6 +4,7 @@
 every error of a contract is decoded with its arguments from one flat table, since the contracts prefix their names.
 """
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -193,7 +194,7 @@ class Contracts:
         return value
 
     def simulate(self, sender: str, to: str, data: bytes, value: int = 0) -> int:
-        """Return the gas that a call would need if it were in the next block.
+        """Return the gas that a call would need if it were in the next block, as one endpoint says.
 
         Raises:
             Reverted: it would fail. RpcError: the chain could not be asked.
@@ -203,6 +204,34 @@ class Contracts:
             return int(self.rpc.call("eth_estimateGas", call, "pending"), 16)
         except RawRevert as error:
             raise self.decode(error) from None
+
+    def simulate_surely(self, sender: str, to: str, data: bytes, block: int, value: int = 0) -> int:
+        """As `simulate`, for what is given up when it fails: one endpoint that is behind, or lies, does not decide.
+
+        An endpoint that does not have `block`, the newest that we have read, is behind.
+
+        Raises:
+            Reverted: it would fail, also right after that block. RpcRefused: it would fail only in the next block, or
+                the endpoint is behind: try again later. RpcError: the chain could not be asked.
+        """
+        try:
+            return self.simulate(sender, to, data, value)
+        except Reverted as error:
+            first = error
+        call = {"from": sender, "to": to, "data": "0x" + data.hex(), "value": hex(value)}
+
+        def ask(tag: str) -> int:
+            gas = self.rpc.agreed("eth_estimateGas", call, tag, what_counts=lambda _: "succeeds")
+            return int(gas, 16)
+
+        try:
+            if self.rpc.quorum > 1:
+                with contextlib.suppress(RawRevert):
+                    return ask("pending")
+            ask(hex(block))
+        except RawRevert as error:
+            raise self.decode(error) from None
+        raise RpcRefused("eth_estimateGas", 0, f"it would fail in the next block only: {first}")
 
     def decode(self, revert: RawRevert) -> Reverted:
         """Return a revert with the name and the arguments of its error, and what to do about it."""

@@ -181,7 +181,7 @@ class Outbox:
             raise SignerUnavailable(self._signer.trouble)
         target, data = self._encoded(calls)
         (value_wei,) = {call.value_wei for call in calls}
-        gas = self._contracts.simulate(self.sender, target, data, value_wei) * 6 // 5 + 5_000
+        gas = self.gas_of(target, data, value_wei) * 6 // 5 + 5_000
         if len(calls) > 1:  # a callback that was idle just now must not starve the calls after it
             gas += sum(call.callback_gas for call in calls)
         fees, nonce = self.fees(), self.next_nonce()
@@ -198,6 +198,15 @@ class Outbox:
         self._sign_new(row_id, fees)
         return True
 
+    def gas_of(self, target: str, data: bytes, value_wei: int = 0) -> int:
+        """Return the gas that a transaction of ours would need.
+
+        Raises:
+            Reverted: it would fail. RpcError: that is not sure, or the chain could not be asked.
+        """
+        block = self._head().number
+        return self._contracts.simulate_surely(self.sender, target, data, block, value_wei)
+
     def _encoded(self, calls: tuple[Call, ...]) -> tuple[str, bytes]:
         """Target and calldata of a transaction that makes these calls."""
         encoded = [self._contracts.encode(c.contract, c.function, *c.arguments) for c in calls]
@@ -213,7 +222,7 @@ class Outbox:
             RpcError: the chain could not be asked.
         """
         try:
-            self._contracts.simulate(self.sender, *self._encoded((call,)), call.value_wei)
+            self.gas_of(*self._encoded((call,)), call.value_wei)
         except Reverted as reverted:
             return reverted
         return None

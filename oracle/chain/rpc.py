@@ -179,7 +179,7 @@ class Rpc:
     def agreed(
         self, method: str, *params: Any, what_counts: Callable[[Any], Any] = lambda reply: reply
     ) -> Any:
-        """Return the result that `quorum` endpoints give alike. With a quorum of 1 the same as `call`.
+        """Return the result that `quorum` endpoints give alike; a revert counts as one. With a quorum of 1 as `call`.
 
         Args:
             method: JSON-RPC method.
@@ -187,20 +187,28 @@ class Rpc:
             what_counts: Returns the part of a result (as JSON would hold it) in which they have to agree.
 
         Raises:
-            RpcDisagreement: too few answer, or they contradict each other. As `call` with a quorum of 1.
+            RpcDisagreement: too few answer, or they contradict each other. RawRevert: as many say that it reverts.
+            As `call` with a quorum of 1.
         """
         if self.quorum == 1:
             return self.call(method, *params)
         votes: dict[str, list[Endpoint]] = {}
         for endpoint in self._in_order():
+            reply: Any = None
+            revert: RawRevert | None = None
             try:
                 reply = self._ask(endpoint, method, params)
+                vote = json.dumps(what_counts(reply), sort_keys=True)
+            except RawRevert as error:
+                revert, vote = error, f"reverts with {error.data.hex()}"
             except (RpcUnreachable, RpcRateLimited, RpcRefused):
                 continue
-            same = votes.setdefault(json.dumps(what_counts(reply), sort_keys=True), [])
+            same = votes.setdefault(vote, [])
             same.append(endpoint)
             if len(same) == self.quorum:
                 self._note_minority(method, [e for v in votes.values() if v is not same for e in v])
+                if revert is not None:
+                    raise revert
                 return reply
         names = " | ".join(", ".join(e.name for e in voters) for voters in votes.values())
         self.disagreements += len(votes) > 1

@@ -16,7 +16,7 @@ from oracle.chain.fees import raised
 from oracle.chain.listener import Head
 from oracle.chain.outbox import Outbox, Row, RowState
 from oracle.chain.store import Store
-from oracle.errors import Reverted, RpcRefused, SignerUnavailable
+from oracle.errors import Reverted, RpcError, RpcRefused, SignerUnavailable
 from oracle.faults import crash_point
 from oracle.logs import line
 
@@ -144,6 +144,7 @@ class Submitter:
                     True  # it is there, or its nonce is used up: the next check finds out by what
                 )
             if any(phrase in text for phrase in _TOO_CHEAP):
+                self._refused_since.pop(row.id, None)  # a matter of money, not of size
                 self._raise_fees(row)
             _log.warning(line("not sent", purpose=row.purpose, nonce=row.nonce, reason=error.text))
             return False
@@ -212,13 +213,15 @@ class Submitter:
         return [Outcome(row, "reverted", self._why(row))]
 
     def _why(self, row: Row) -> Reverted | None:
-        """Ask again why a transaction fails; None when it would succeed now, or when it is for several things."""
+        """Ask again why a transaction fails; None when that is not sure, or when it is for several things."""
         if len(row.parts) > 1:
             return None
         try:
-            self._contracts.simulate(self._outbox.sender, row.target, row.data, row.value_wei)
+            self._outbox.gas_of(row.target, row.data, row.value_wei)
         except Reverted as reverted:
             return reverted
+        except RpcError:
+            return None  # whoever tries again finds out
         return None
 
     def _push(self, row: Row, head: Head) -> None:

@@ -55,11 +55,25 @@ def groups(calls: Iterable[Call], most: int, most_gas: int) -> list[list[Call]]:
     return found
 
 
+def _add_halves(outbox: Outbox, calls: list[Call]) -> dict[str, Reverted]:
+    half = len(calls) // 2
+    refused: dict[str, Reverted] = {}
+    problem: RpcRefused | None = None
+    for part in (calls[:half], calls[half:]):
+        try:
+            refused |= add_together(outbox, part)
+        except RpcRefused as error:
+            problem = error
+    if problem is not None:
+        raise problem
+    return refused
+
+
 def add_together(outbox: Outbox, calls: list[Call]) -> dict[str, Reverted]:
     """Queue calls in one transaction. Returns, by purpose, why calls would fail; all others are queued.
 
     When they would fail together, each is asked for alone; those that fail are left out. Should the rest still fail, it
-    is queued one by one. What the node finds too large is halved.
+    is queued one by one. What the node refuses, because it is too large or for one of them, is halved.
 
     Raises:
         As `Outbox.add`. Some of the calls may be queued then: `Outbox.has` knows.
@@ -73,8 +87,7 @@ def add_together(outbox: Outbox, calls: list[Call]) -> dict[str, Reverted]:
     except RpcRefused:
         if len(calls) == 1:
             raise
-        half = len(calls) // 2
-        return add_together(outbox, calls[:half]) | add_together(outbox, calls[half:])
+        return _add_halves(outbox, calls)
     refused: dict[str, Reverted] = {}
     for call in calls:
         if reason := outbox.why_not(call):

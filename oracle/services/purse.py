@@ -46,7 +46,8 @@ class Purse:
             return
         self._looked_at, self._looked_block = now, head.hash
         was_empty = self.is_empty
-        self.balance_wei = int(self._rpc.call("eth_getBalance", self._outbox.sender, "latest"), 16)
+        said = self._rpc.ask_all("eth_getBalance", self._outbox.sender, "latest")
+        self.balance_wei = sorted(int(wei, 16) for wei in said)[len(said) // 2]
         self.needed_wei = ANSWERS_AHEAD * self._answer_gas * self._outbox.gas_price_wei()
         if self.is_empty != was_empty:
             report, event = (

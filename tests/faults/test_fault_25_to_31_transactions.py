@@ -250,6 +250,10 @@ def test_fault_30_expired_before_it_is_sent__one_reason_and_no_transaction(provi
     chain("evm_increaseTime", 4000)
 
     provider.tick(3)
+    assert (provider.state(job_id), provider.rows()) == ("inferred", [])
+    chain.mine()  # now a block says so, too
+    provider.parts.store.write("UPDATE jobs SET retry_at_ms = 0")
+    provider.tick()
 
     assert provider.state(job_id) == "lost"
     assert "RouterTooLate" in provider.job(job_id).reason

@@ -7,7 +7,9 @@ endpoint
 ├── it is slow, and there is much to read: /livez says that the loop lives
 ├── it says "reverted" in the words of another node: the job is given up at once
 ├── it asks for a receipt-less past (no first block): that is a failed endpoint
-└── it names a tip that would empty the purse: the others outvote it
+├── it names a tip that would empty the purse, or says that we are poor: the others outvote it
+├── it is behind, and says that a job is not there: the job is not given up
+└── it says that an answer would fail, and the others do not: the answer is sent
 clock
 └── it steps back after a job was put off: the job is tried again all the same
 key
@@ -33,7 +35,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from eth_account import Account
-from fault_proxy import FaultProxy, delay, lose_reply
+from fault_proxy import FaultProxy, Refused, delay, lose_reply
 from fault_steps import finish, wait_for
 from live_chain import ETHER, NATIVE, OPEN, SETTLED
 
@@ -430,3 +432,59 @@ def test_step__when_the_database_cannot_be_read__waits_it_out(provider, market, 
     provider.tick_until(job_id, "mined", "final")
 
     assert market.state(job_id) == SETTLED
+
+
+# what one endpoint says about an answer
+
+
+def behind(method, params, forward):
+    """What a node says that is three blocks late: it knows nothing of a new job, and nothing of a new block."""
+    late = int(forward("eth_blockNumber", []), 16) - 3
+    call, tag = params
+    if tag.startswith("0x") and int(tag, 16) > late:
+        raise Refused(-32000, "header not found")
+    return forward(method, [call, hex(late)])
+
+
+def test_answer__when_the_endpoint_is_behind__the_job_is_not_given_up(
+    provider, market, chain, proxy
+):
+    provider.open(**{"chain.rpc_urls": [proxy.url]})
+    proxy.add(behind, "eth_estimateGas")
+    ids = [market.request() for _ in range(2)]
+
+    for _ in range(3):
+        provider.tick()
+        provider.parts.store.write("UPDATE jobs SET retry_at_ms = 0")
+    assert [provider.state(job_id) for job_id in ids] == ["inferred"] * 2
+    assert [provider.job(job_id).tries for job_id in ids] == [0, 0]
+    proxy.heal()
+    finish(provider, market)
+
+    assert [market.state(job_id) for job_id in ids] == [SETTLED] * 2
+    assert provider.worker.inferred == ids
+
+
+def test_answer__when_one_endpoint_of_three_says_it_would_fail__is_sent(provider, market, chain):
+    def lie(method, params, forward):
+        raise Refused(3, "execution reverted", "0x" + "12345678")
+
+    with FaultProxy(chain.url) as liar:
+        provider.open(**{"chain.rpc_urls": [liar.url, chain.url, chain.url]})
+        liar.add(lie, "eth_estimateGas")
+        job_id = market.request()
+
+        provider.tick_until(job_id, "mined", "final")
+
+    assert market.state(job_id) == SETTLED
+
+
+def test_look__when_one_endpoint_of_three_says_we_are_poor__jobs_are_taken(provider, market, chain):
+    with FaultProxy(chain.url) as liar:
+        liar.add(lambda method, params, forward: "0x0", "eth_getBalance")
+        provider.open(**{"chain.rpc_urls": [liar.url, chain.url, chain.url]})
+        job_id = market.request()
+
+        provider.tick_until(job_id, "mined", "final")
+
+    assert not provider.parts.provider.purse.is_empty

@@ -21,6 +21,7 @@ from eth_account import Account
 from live_chain import ASK, ETHER, MODEL_PRICE, PRICE, REFUNDED, SETTLED, start_anvil
 
 from offchain_worker.pipeline.xor_model import write_xor
+from oracle import config
 from oracle.cli import main
 
 ONE = '{"dtype": "float32", "shape": [1, 2], "data": [1, 0]}'
@@ -85,6 +86,22 @@ def model_id(market):
 def test_init__when_it_is_there_already__keeps_it(person):
     assert "lattice.toml is there already" in person.fails(
         "init", "--rpc", "http://x", "--deployment", "d", "--key-env", "K"
+    )
+
+
+def test_init__when_the_key_is_with_a_remote_signer__notes_it(person, tmp_path):
+    home, operator = tmp_path / "remote", "0x" + "ab" * 20
+    person.home = home
+    rest = ("--rpc", "http://x", "--deployment", "d", "--signer", "https://signer.example:9000")
+
+    assert "go together" in person.fails("init", *rest)
+    person("init", *rest, "--signer-address", operator)
+
+    key = config.load(home).key
+    assert (key.source, key.signer_url, key.address) == (
+        "remote",
+        "https://signer.example:9000",
+        operator,
     )
 
 
