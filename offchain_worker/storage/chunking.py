@@ -22,7 +22,7 @@ from offchain_worker.storage.layout import CHUNK_BYTES, Put, join, keep_nothing,
 from offchain_worker.storage.possession import SHARD_BYTES, Tree, TreeBuilder
 from offchain_worker.storage.possession_process import tree_process
 
-PROCESS_FROM_BYTES = 64 << 20
+PROCESS_FROM_BYTES = 32 << 20
 """From this size on another process is worth its start."""
 
 _SHARD_LEAVES = SHARD_BYTES // CHUNK_BYTES
@@ -64,7 +64,7 @@ def scan(path: Path, put: Put = keep_nothing, threads: int = 1) -> Scan:
     Args:
         path: What to read.
         put: Gets every block.
-        threads: How many cores to use. With two or more, the possession tree of what is 64 MiB or more is built by
+        threads: How many cores to use. With two or more, the possession tree of what is 32 MiB or more is built with
             another process; more than two gain nothing.
 
     Raises:

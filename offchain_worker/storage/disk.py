@@ -3,6 +3,7 @@
 import fcntl
 import mmap
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -33,11 +34,12 @@ def read_at(descriptor: int, place: memoryview, offset_bytes: int) -> int:
 
 
 def sync(descriptor: int) -> None:
-    """Make a file durable. On macOS `fsync` alone leaves it in the disk's own memory."""
+    """Make a file durable. On macOS `fsync` alone leaves it in the disk's memory; some file systems know no more."""
     if hasattr(fcntl, "F_FULLFSYNC"):
-        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-    else:
-        os.fsync(descriptor)
+        with suppress(OSError):
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

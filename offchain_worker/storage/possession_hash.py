@@ -7,7 +7,6 @@ quarter of the time that the package takes. The tree is described in `possession
 import mmap
 import os
 import sys
-from collections.abc import Sequence
 from hashlib import sha256
 
 LEAF_BYTES = 1 << 10
@@ -26,7 +25,7 @@ def leaf_hash(leaf: bytes) -> bytes:
     return sha256(b"\x00" + leaf).digest()
 
 
-def group_hash(leaves: Sequence[bytes]) -> bytes:
+def group_hash(leaves: list[bytes]) -> bytes:
     """Return the node above the hashes of at most 8 leaves."""
     return sha256(b"\x02" + b"".join(leaves).ljust(HASH_BYTES * GROUP_LEAVES, b"\0")).digest()
 

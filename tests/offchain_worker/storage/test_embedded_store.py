@@ -11,7 +11,7 @@ add
 ├── when two processes add the same: both get the same CID, and all blocks are there
 └── it gives back what was added: bytes, files, folders
 adding
-├── many threads may put; every block is whole, and there is one pack
+├── many threads may put; every block is whole, and there is one pack, or more for very many blocks
 ├── when a disk fails on the way: it raises; packs that were done are whole, and no other is there
 ├── when it is killed at any write: what is there is whole, and the next one who opens the store frees the disk
 └── while another process adds: opening the store leaves its pack alone
@@ -147,6 +147,19 @@ def test_adding__by_many_threads__puts_every_block_whole_into_one_pack(tmp_path)
 
     assert [store.get(Cid.of(RAW, block)) for block in blocks] == blocks
     assert len(packs(tmp_path)) == 1
+
+
+def test_adding__of_very_many_blocks__begins_a_new_pack_in_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(pack_writer, "PACK_BLOCKS", 10)
+    store = EmbeddedStore(tmp_path)
+    blocks = [bytes([number]) for number in range(25)]
+
+    with store.adding() as put:
+        for block in blocks:
+            put(Cid.of(RAW, block), block)
+
+    assert len(packs(tmp_path)) == 3
+    assert [store.get(Cid.of(RAW, block)) for block in blocks] == blocks
 
 
 def test_adding__when_a_disk_fails_on_the_way__keeps_whole_packs_only(tmp_path, monkeypatch):
