@@ -34,13 +34,14 @@ def random_inputs(
     rng = np.random.default_rng(seed)
     sizes = (None,) if lengths is None else lengths.sizes
     return [
-        {spec.name: draw(_of_length(spec, size), rng, at) for spec in original.inputs}
+        {spec.name: draw(of_length(spec, size), rng, at) for spec in original.inputs}
         for size in sizes
         for at in range(INPUTS if lengths is None else LENGTH_INPUTS)
     ]
 
 
-def _of_length(spec: Input, size: int | None) -> Input:
+def of_length(spec: Input, size: int | None) -> Input:
+    """Return an input of text for another number of tokens."""
     return spec if size is None else replace(spec, shape=(spec.shape[0], size))
 
 
@@ -66,15 +67,13 @@ def compare(
     """
     converted = open_for(manifest.format, backend or BACKENDS.get(manifest.format))
     converted.load(folder, manifest)
-    lengths = Lengths.of(manifest)
-    given_inputs = list(random_inputs(original, lengths=lengths) if inputs is None else inputs)
-    if inputs is not None and lengths is not None:
-        given_inputs += random_inputs(original, lengths=lengths)
+    if inputs is None:
+        inputs = random_inputs(original, lengths=Lengths.of(manifest))
     first: Arrays = {}
     varied: dict[str, float] = dict.fromkeys(original.outputs, 0.0)
     worst_difference, scale, cosine = 0.0, 0.0, 1.0
     try:
-        for given in given_inputs:
+        for given in inputs:
             expected = _run(original, given)
             if is_step(manifest):
                 found = {OUTPUT: _in_steps(converted, manifest, given[INPUT])}
@@ -92,7 +91,7 @@ def compare(
     finally:
         converted.close()
     require_variation(varied)
-    return Report(worst_difference, scale, cosine, len(given_inputs))
+    return Report(worst_difference, scale, cosine, len(inputs))
 
 
 def check(

@@ -11,7 +11,7 @@ from offchain_worker.backends import open_for
 from offchain_worker.backends.base import Arrays
 from offchain_worker.backends.batching import largest_batch
 from offchain_worker.errors import CheckFailed
-from offchain_worker.lengths import OPTION
+from offchain_worker.lengths import OPTION, Lengths
 from offchain_worker.manifest import Manifest, Step
 from offchain_worker.pipeline import check
 from offchain_worker.pipeline.package import About, CoreMl, write_manifest, write_package
@@ -163,16 +163,21 @@ def _image_step(file: Path) -> Step | None:
 def _inputs(original: Original, folder: Path, manifest: Manifest) -> list[Arrays]:
     """Return what to check on: sentences where the model has a tokenizer, else random numbers.
 
-    Sentences are padded to one length, as the outputs have to be comparable with each other.
+    Sentences are padded to one length, as the outputs have to be comparable with each other; if the format has several
+    lengths, to each of them in turn.
     """
+    lengths = Lengths.of(manifest)
     if manifest.preprocess.kind not in ("text", "prompt"):
-        return check.random_inputs(original)
+        return check.random_inputs(original, lengths=lengths)
     runtime = {name: value for name, value in manifest.runtime.items() if name != OPTION}
-    inputs = tuple(spec.spec for spec in original.inputs)
     kept = {name: manifest.preprocess.options[name] for name in ("tokenizer", "tokens")}
-    fixed = replace(manifest, inputs=inputs, runtime=runtime, preprocess=Step("text", kept))
-    prepare = open_preprocess(folder, fixed)
-    return [_tensors(prepare({"text": text})) for text in SENTENCES]
+    fixed = replace(manifest, runtime=runtime, preprocess=Step("text", kept))
+    given: list[Arrays] = []
+    for size in (None,) if lengths is None else lengths.sizes:
+        specs = tuple(check.of_length(spec, size).spec for spec in original.inputs)
+        prepare = open_preprocess(folder, replace(fixed, inputs=specs))
+        given += [_tensors(prepare({"text": text})) for text in SENTENCES]
+    return given
 
 
 def _tensors(prepared: Tensors | Known | Prompt) -> Arrays:

@@ -25,6 +25,7 @@ from offchain_worker.child import Setup, drain_frame, first_frame, job_frame, me
 from offchain_worker.errors import ModelCrashed, ModelTimedOut, WorkerError
 from offchain_worker.frames import BadFrame, Unpacker
 from offchain_worker.job import Job
+from offchain_worker.manifest import MAX_BATCH
 from oracle.logs import line
 from oracle.services.runner import Done, outcome_of
 
@@ -152,12 +153,13 @@ class Sandbox:
         _log.error(line("model process ended", jobs=suspects, reason=error))
         if len(suspects) > 1:
             self._alone.update(suspects)
+            guilty = []
+        else:
+            guilty = [Done(child.jobs.pop(suspects[0]), error)]
+            self._alone.difference_update(suspects)
+        if not self._draining:  # else they wait for the next start
             self._waiting.extend(child.jobs.values())
-            return []
-        guilty = child.jobs.pop(suspects[0])
-        self._alone.discard(guilty.job_id)
-        self._waiting.extend(child.jobs.values())
-        return [Done(guilty, error)]
+        return guilty
 
     def _measure(self) -> None:
         """Begin to measure a model when it is time to, or note what came of it."""
@@ -172,10 +174,8 @@ class Sandbox:
             return
         model = self._unmeasured.popleft()
         reply: dict[str, Any] = replies[0] if replies else {"text": self._measuring.epitaph()}
-        if "measured" in reply:
-            best = reply["measured"][0]
-            wanted = ("backend", "p50_ms", "peak_bytes", "max_batch")
-            _log.info(line("measured", model=model, **{name: best[name] for name in wanted}))
+        if "best" in reply:
+            _log.info(line("measured", model=model, best=reply["best"]))
         else:
             _log.warning(line("not measured", model=model, reason=reply.get("text")))
         self._stop_measuring()
@@ -251,8 +251,7 @@ class _Child:
         try:
             while piece := os.read(self.fileno, PIECE_BYTES):
                 for message in self._unpacker.feed(piece):
-                    if not isinstance(message, dict):
-                        raise BadFrame(f"expected a map, got {type(message).__name__}")
+                    _check(message)
                     self.since = time.monotonic()
                     if "begun" in message:
                         self._begun = message["begun"]
@@ -291,3 +290,20 @@ class _Child:
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             while self._unsent:
                 del self._unsent[: os.write(self._in, self._unsent)]
+
+
+def _check(message: Any) -> None:
+    """Check what a process says: a model that took it over might say anything.
+
+    Raises:
+        BadFrame: It has another form than the messages of `offchain_worker.child`.
+    """
+    kinds = {"begun": list, "number": int, "max_batch": int}
+    if not isinstance(message, dict) or not all(
+        isinstance(message.get(name, kind()), kind) for name, kind in kinds.items()
+    ):
+        raise BadFrame("expected a message of a process that runs models")
+    if not all(isinstance(number, int) for number in message.get("begun", ())):
+        raise BadFrame("expected numbers of jobs that were begun")
+    if message.get("max_batch", 1) > MAX_BATCH:
+        raise BadFrame(f"expected at most {MAX_BATCH} rows at once")

@@ -7,15 +7,18 @@ finished
 ├── when a backend is chosen by name: that one runs, however slow
 ├── when the manifest allows batches, and the measurement agrees: jobs that wait run together, with the same answers
 ├── when the manifest does not: they never do
-└── when one job of a batch
-    ├── fails, gives NaN, or is malformed: it fails alone
-    ├── kills the process: the others are answered, and it alone is to blame
-    └── never ends: the others are answered, and it alone has taken too long
+├── when one job of a batch
+│   ├── fails, gives NaN, or is malformed: it fails alone
+│   ├── kills the process: the others are answered, and it alone is to blame
+│   └── never ends: the others are answered, and it alone has taken too long
+└── when the process says what no such process says: its job fails, and the provider goes on
 drain
-└── what is in the model is answered, as a whole
+├── what is in the model is answered, as a whole
+└── when its process dies over it: nothing waits any more
 """
 
 import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -231,3 +234,33 @@ def test_drain__answers_the_batch_that_is_in_the_model(home):
 
     assert sorted(outcomes) == sorted(kept)
     wait_for(lambda: sandbox.finished() == [] and not sandbox._children)
+
+
+def test_drain__when_the_process_dies_over_a_batch__leaves_it_for_the_next_start(home):
+    cid, sandbox = measured(home)
+    for n in range(1, 9):
+        sandbox.begin(made_up_job(n, cid, SLOW))
+    (child,) = sandbox._children
+    wait_for(lambda: sandbox.finished() == [] and len(child.in_model) > 1)
+    sandbox.drain()
+    os.kill(child._process.pid, signal.SIGKILL)
+
+    wait_for(lambda: sandbox.finished() == [] and not sandbox._children)
+
+    assert list(sandbox.busy) == []
+
+
+@pytest.mark.parametrize(
+    "said", [[], "x", {"begun": 7}, {"begun": [[]]}, {"number": []}, {"number": 1, "max_batch": 65}]
+)
+def test_finished__when_a_process_says_something_else__its_job_fails(home, said, monkeypatch):
+    cid, sandbox = home.add(), home.sandbox()
+    sandbox.begin(made_up_job(1, cid, SLOW))
+    (child,) = sandbox._children
+    monkeypatch.setattr(child._unpacker, "feed", lambda piece: [said])
+
+    outcome = collect(sandbox, 1)[1]
+
+    assert isinstance(outcome, ModelCrashed)
+    assert "it wrote something else than answers" in str(outcome)
+    assert list(sandbox.busy) == []

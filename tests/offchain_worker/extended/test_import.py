@@ -2,7 +2,8 @@
 
 lattice model import
 ├── it shows licence and size, and downloads only what cannot run code
-├── to Core ML int4 and ONNX int8: checked, packaged, stored, with the hub's revision and licence in the manifest
+├── to Core ML int4 (four lengths, for the Neural Engine) and ONNX int8: checked, packaged, stored, with the hub's
+│   revision and licence in the manifest
 ├── the packaged models find the same nearest neighbours as the original, from text
 ├── when it is not confirmed: nothing is downloaded
 ├── when the hub has no such model, or guards it: the hub's reason is shown
@@ -106,8 +107,10 @@ def imported(run, tmp_path_factory):
     """The artifact folders by format, and what the command said."""
     to = tmp_path_factory.mktemp("imported")
     said = {}
+    how = {"coreml": ("--shapes", "enumerated", "--compute-units", "cpu_and_ne")}
     for format, precision in (("onnx", "int8"), ("coreml", "int4"), ("onnx", "none")):
-        done = run(NAME, "--format", format, "--quantize", precision, "--to", to, "--yes")
+        more = how.get(format, ())
+        done = run(NAME, "--format", format, "--quantize", precision, "--to", to, "--yes", *more)
         assert done.returncode == 0, done.stdout + done.stderr
         said[f"{format}-{precision.replace('none', 'float32')}"] = done.stdout
     return {name: to / name for name in said}, said
@@ -146,6 +149,8 @@ def test_import__writes_manifests_that_say_what_was_measured(imported, home):
         assert manifest.check["cosine"] >= least
         assert "accepted_error" not in manifest.check
         assert f"{name} is in the store: bafy" in said[name]
+    coreml = manifests.load(folders["coreml-int4"]).runtime
+    assert coreml == {"compute_units": "cpu_and_ne", "lengths": "16,32,64,128"}
     assert store is not None
 
 
