@@ -243,6 +243,25 @@ class System:
         """Settle a job that waits for its resolution; returns the receipt."""
         return self.router.settle(asked.id, asked.job, units, asked.waiting, output, sender=sender)
 
+    def sign_request(
+        self, offer: int, signer: Any, requester: Any = None, **changes: Any
+    ) -> dict[str, Any]:
+        """A request for one unit that `signer` signed for `requester` (itself), and its answer, for SignedRequests."""
+        answer = {
+            "requester": (requester or signer).address,
+            "units": 1,
+            "charged": 1,
+            "deadline": ape.chain.pending_timestamp + 600,
+            "price": self.router.offer(offer).price,
+            "nonce": 1,
+            "inputHash": keccak(INPUT),
+            "output": OUTPUT,
+            "signature": b"",
+        } | changes
+        digest = self.signed.requestDigest(offer, answer)
+        signature = Account.unsafe_sign_hash(digest, signer.private_key).signature
+        return answer | {"signature": bytes(signature)}
+
     def take(self, asked: Asked, provider: Provider, value: int = 0) -> Asked:
         """Take a job over; returns it as it is now."""
         receipt = self.router.take(

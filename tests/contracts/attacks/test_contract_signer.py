@@ -5,9 +5,7 @@ The attacker hopes that a check for "no code" or for tx.origin lets it in, or ke
 
 import ape
 import pytest
-from eth_account import Account
-from eth_utils import keccak
-from system import ASK, ETHER, MODEL_PRICE, NATIVE, OUTPUT
+from system import ASK, ETHER, MODEL_PRICE, NATIVE
 
 pytestmark = pytest.mark.usefixtures("books")
 
@@ -54,7 +52,7 @@ def test_wallets_owner__is_not_the_wallet(system, provider, wallet, stranger):
 
 
 def test_signature__of_the_wallets_owner__does_not_speak_for_another_wallet(
-    system, provider, wallet, project, accounts, stranger, chain, books
+    system, provider, wallet, project, accounts, stranger, books
 ):
     """ERC-1271: each contract says itself what it has signed."""
     other = accounts[7].deploy(project.MockWallet)
@@ -65,28 +63,15 @@ def test_signature__of_the_wallets_owner__does_not_speak_for_another_wallet(
         system.vault.allowModule.encode_input(system.signed, True),
     ):
         act(system, other, accounts[7], system.vault, call)
-    answer = {
-        "requester": other.address,
-        "units": 1,
-        "charged": 1,
-        "deadline": chain.pending_timestamp + 600,
-        "price": PRICE,
-        "nonce": 1,
-        "inputHash": keccak(b"input"),
-        "output": OUTPUT,
-        "signature": b"",
-    }
-    digest = system.signed.requestDigest(provider.offer, answer)
 
-    def settle(key):
-        signature = bytes(Account.unsafe_sign_hash(digest, key).signature)
+    def settle(signer):
+        answer = system.sign_request(provider.offer, signer, other)
         return system.signed.settle(
-            *(system.market, provider.offer, [answer | {"signature": signature}]),
-            sender=provider.operator,
+            system.market, provider.offer, [answer], sender=provider.operator
         )
 
     with ape.reverts(system.signed.SignedSignatureInvalid, **{"requester": other.address}):
-        settle(stranger.private_key)
-    settle(accounts[7].private_key)
+        settle(stranger)
+    settle(accounts[7])
 
     assert system.vault.delayed(other, NATIVE) == ETHER - PRICE

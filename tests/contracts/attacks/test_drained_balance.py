@@ -5,9 +5,7 @@ It hopes to get answers that nobody can charge for.
 
 import ape
 import pytest
-from eth_account import Account
-from eth_utils import keccak
-from system import ASK, ETHER, MODEL_PRICE, NATIVE, OUTPUT
+from system import ASK, ETHER, MODEL_PRICE, NATIVE
 
 pytestmark = pytest.mark.usefixtures("books")
 
@@ -24,19 +22,7 @@ def drainer(system, requester):
 
 
 def settle(system, provider, signer, nonce, deadline):
-    answer = {
-        "requester": signer.address,
-        "units": 1,
-        "charged": 1,
-        "deadline": deadline,
-        "price": PRICE,
-        "nonce": nonce,
-        "inputHash": keccak(b"input"),
-        "output": OUTPUT,
-        "signature": b"",
-    }
-    digest = system.signed.requestDigest(provider.offer, answer)
-    answer["signature"] = bytes(Account.unsafe_sign_hash(digest, signer.private_key).signature)
+    answer = system.sign_request(provider.offer, signer, nonce=nonce, deadline=deadline)
     return system.signed.settle(system.market, provider.offer, [answer], sender=provider.operator)
 
 

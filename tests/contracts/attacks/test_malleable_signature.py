@@ -5,9 +5,7 @@ The attacker hopes that a changed signature counts as a new one, so that a reque
 
 import ape
 import pytest
-from eth_account import Account
-from eth_utils import keccak
-from system import ASK, ETHER, MODEL_PRICE, NATIVE, OUTPUT
+from system import ASK, ETHER, MODEL_PRICE, NATIVE
 
 pytestmark = pytest.mark.usefixtures("books")
 
@@ -16,24 +14,11 @@ ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
 @pytest.fixture
-def signed(system, provider, requester, chain):
+def signed(system, provider, requester):
     """A signed request and its answer."""
     system.vault.allowModule(system.signed, True, sender=requester)
     system.vault.delay(NATIVE, ETHER, sender=requester)
-    answer = {
-        "requester": requester.address,
-        "units": 1,
-        "charged": 1,
-        "deadline": chain.pending_timestamp + 600,
-        "price": PRICE,
-        "nonce": 7,
-        "inputHash": keccak(b"input"),
-        "output": OUTPUT,
-        "signature": b"",
-    }
-    digest = system.signed.requestDigest(provider.offer, answer)
-    signature = Account.unsafe_sign_hash(digest, requester.private_key).signature
-    return answer | {"signature": bytes(signature)}
+    return system.sign_request(provider.offer, requester)
 
 
 def flipped(signature):
