@@ -22,6 +22,8 @@ from oracle.logs import line
 
 RESEND_AFTER_S = 5.0
 """How often rows are looked at while no new block comes, in seconds."""
+RETRY_AFTER_S = 1.0
+"""How long a row that a node refused is left alone while no new block comes, in seconds."""
 STRIKES = 3
 """How often a nonce has to be seen used by a transaction that is not ours before we believe it."""
 
@@ -70,6 +72,8 @@ class Submitter:
         self._strikes: Counter[int] = Counter()
         self._refused_since: dict[int, int] = {}
         """Blocks at which nodes first refused a row that is for several things."""
+        self._refused: dict[int, tuple[str, str, float]] = {}
+        """Rows that nodes refused: the attempt, the head then, and when, monotonic."""
         self._hashes: dict[int, str | None] = {}
         """Hashes of blocks by number, as they are during one `check`."""
         self._looked_at: tuple[str, float] = ("", 0.0)
@@ -115,12 +119,16 @@ class Submitter:
         for row in self._outbox.rows("signed", "sent"):
             if not row.attempts or row.attempts[-1].sent_block is not None:
                 continue
+            if self._was_refused(row, head):
+                continue
             crash_point("signed")
             if not self._hand_over(row):
+                self._refused[row.id] = (row.attempts[-1].hash, head.hash, time.monotonic())
                 self._take_apart(row, head)
                 continue
             crash_point("broadcast")
             sent += 1
+            self._refused.pop(row.id, None)
             self._refused_since.pop(row.id, None)
             self._store.write(
                 "UPDATE attempts SET sent_block = ? WHERE hash = ?",
@@ -149,6 +157,12 @@ class Submitter:
             _log.warning(line("not sent", purpose=row.purpose, nonce=row.nonce, reason=error.text))
             return False
         return True
+
+    def _was_refused(self, row: Row, head: Head) -> bool:
+        """Whether nodes refused the same a moment ago, and nothing has happened since."""
+        attempt, at_head, when = self._refused.get(row.id, ("", "", 0.0))
+        same = (attempt, at_head) == (row.attempts[-1].hash, head.hash)
+        return same and time.monotonic() - when < RETRY_AFTER_S
 
     def _take_apart(self, row: Row, head: Head) -> None:
         """What is for several things, and no node takes it for a while, is withdrawn: each of them goes alone then."""

@@ -295,15 +295,8 @@ def run(home: Path, gateways: tuple[str, ...], take: bool, max_bytes: int, every
         manager.tick()
         for offer in places.offered() if take else []:
             wanted = offer.profit_wei > 0 and offer.size_bytes <= max_bytes
-            if not wanted or offer.deal_id in refused:
-                continue
-            try:
-                _take(manager, store, offer.deal_id, gateways)
-            except Exception as error:  # one bad deal must not end the others
-                if getattr(error, "action", "stop") == "retry":
-                    continue
-                refused.add(offer.deal_id)
-                say(f"deal {offer.deal_id} is left alone: {error}")
+            if wanted and offer.deal_id not in refused:
+                _try_to_take(manager, store, offer.deal_id, gateways, refused)
 
     while True:
         try:
@@ -316,15 +309,29 @@ def run(home: Path, gateways: tuple[str, ...], take: bool, max_bytes: int, every
                             raise
                         say(f"waiting: {error}")
                     time.sleep(every_s)
-        except (
-            RpcError,
-            SignerUnavailable,
-            StoreBusy,
-        ) as error:  # while it starts, or the disk is full
+        except (RpcError, SignerUnavailable, StoreBusy) as error:  # at the start, or a full disk
             if error.action != "retry":
                 raise
             say(f"waiting: {error}")
             time.sleep(every_s)
+
+
+def _try_to_take(
+    manager: PinningManager,
+    store: EmbeddedStore,
+    deal: int,
+    gateways: tuple[str, ...],
+    refused: set[int],
+) -> None:
+    """Join a deal. One bad deal must not end the others; one that only failed for now is tried again."""
+    try:
+        _take(manager, store, deal, gateways)
+    except Exception as error:
+        if getattr(error, "action", "stop") == "retry":
+            say(f"deal {deal} waits: {error}")
+            return
+        refused.add(deal)
+        say(f"deal {deal} is left alone: {error}")
 
 
 @pin.command()

@@ -8,6 +8,7 @@ endpoint
 ├── it says "reverted" in the words of another node: the job is given up at once
 ├── it asks for a receipt-less past (no first block): that is a failed endpoint
 ├── it names a tip that would empty the purse, or says that we are poor: the others outvote it
+├── it refuses a transaction: it is not asked again with every round of the loop
 ├── it is behind, and says that a job is not there: the job is not given up
 └── it says that an answer would fail, and the others do not: the answer is sent
 clock
@@ -488,3 +489,22 @@ def test_look__when_one_endpoint_of_three_says_we_are_poor__jobs_are_taken(provi
         provider.tick_until(job_id, "mined", "final")
 
     assert not provider.parts.provider.purse.is_empty
+
+
+def test_send__when_the_node_refuses__does_not_ask_with_every_round(
+    provider, market, proxy, caplog
+):
+    def poor(method, params, forward):
+        raise Refused(-32000, "insufficient funds for gas * price + value")
+
+    provider.open(**{"chain.rpc_urls": [proxy.url]})
+    proxy.add(poor, "eth_sendRawTransaction")
+    job_id = market.request()
+    provider.tick_until(job_id, "queued")
+
+    provider.tick(20)
+    assert proxy.count("eth_sendRawTransaction") <= 3
+    proxy.heal()
+    finish(provider, market)
+
+    assert market.state(job_id) == SETTLED

@@ -4,6 +4,7 @@ manager
 ├── offered: the most profitable first, none that are full or ours
 ├── take: fetches, checks root and size, joins once; refuses a version whose root is not that of its bytes
 ├── tick: answers what is asked, once, after a restart too; does nothing when nothing is asked
+├── run --take: a deal that could not be taken for now is tried again, a bad one is left alone
 ├── tick: what a node refuses for one place does not keep the others waiting
 ├── tick: an event that an endpoint left out is found when all are read again
 ├── tick: old events are read once, new ones and those of a block that was undone are not missed
@@ -27,13 +28,13 @@ from ipfs_server import IpfsServer
 from live_chain import NATIVE
 from live_pinning import CONTRACT, RATE, Pinner, open_deal, register
 
-from offchain_worker.errors import BadArtifact
+from offchain_worker.errors import BadArtifact, PeerFailed
 from offchain_worker.storage.audit import audit
 from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.peers.gateway import Gateway
 from offchain_worker.storage.store import EmbeddedStore
-from oracle.cli import main
-from oracle.errors import RpcRefused
+from oracle.cli import main, pin
+from oracle.errors import RpcRefused, RpcUnreachable
 from oracle.services.pin_places import UNSURE_BLOCKS, answer_gas
 
 
@@ -109,6 +110,29 @@ def test_tick__answers_once_and_after_a_restart(chain, gateway, deal, pinner):
         assert pinner.tick() == 1
         assert pinner.tick() == 0
         assert (pinner.place(deal).proved, pinner.place(deal).missed) == (proved, 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "left_alone"),
+    [
+        (PeerFailed("the gateway is away"), set()),
+        (RpcUnreachable("the endpoint is away"), set()),
+        (BadArtifact("another root"), {7}),
+        (ZeroDivisionError("a mistake"), {7}),
+    ],
+)
+def test_try_to_take__when_it_only_failed_for_now__is_tried_again(
+    error, left_alone, pinner, monkeypatch
+):
+    def fails(*_):
+        raise error
+
+    refused = set()
+    monkeypatch.setattr(pin, "_take", fails)
+
+    pin._try_to_take(pinner.manager, pinner.store, 7, (), refused)
+
+    assert refused == left_alone
 
 
 def test_tick__when_the_node_refuses_one_answer__gives_the_others(

@@ -202,6 +202,7 @@ def test_send__when_the_account_has_no_money__goes_out_later(provider, market, c
     provider.tick()
     assert provider.state(job_id) in ("inferred", "queued")
     chain("anvil_setBalance", provider.signer.address, hex(ETHER))
+    chain.mine()
     provider.parts.store.write("UPDATE jobs SET retry_at_ms = 0")
     provider.tick(2)
 
