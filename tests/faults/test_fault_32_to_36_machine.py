@@ -32,9 +32,12 @@ from fault_steps import (
     wait_for,
 )
 from live_chain import ASSIGNED, OPEN, SETTLED
+from store_damage import flip
 from stress_model import ask
 
 from offchain_worker.errors import ArtifactMissing
+from offchain_worker.storage.dag import decode
+from offchain_worker.storage.store import EmbeddedStore
 
 
 def test_fault_32_poisonous_requests__given_back_and_the_others_answered(stress, chain):
@@ -230,10 +233,9 @@ def test_fault_33_block_of_the_model_was_changed__never_answered_with_it(
 ):
     store = tmp_path / "store"
     shutil.copytree(xor.store, store)
-    for block in (path for path in store.rglob("*") if path.is_file() and path.stat().st_size):
-        data = bytearray(block.read_bytes())
-        data[-1] ^= 1
-        block.write_bytes(data)
+    blocks = EmbeddedStore(store)
+    for link in decode(xor.cid, blocks.get(xor.cid)).links:
+        flip(blocks, link.cid)
     job_id = market.request(XOR_INPUT)
 
     process = provider.run(**serving(xor, **{"paths.store": str(store)}))

@@ -184,6 +184,7 @@ def test_call__when_it_reverts_in_another_nodes_words__is_a_revert(endpoint, err
     assert caught.value.data == bytes.fromhex("12345678")
 
 
+@pytest.mark.extended
 def test_livez__when_endpoints_are_slow_and_there_is_much_to_read__lives(
     provider, market, chain, proxy, monkeypatch
 ):
