@@ -29,6 +29,11 @@ abstract contract Delegation is IDelegation {
     /// share so dear that the next one's deposit rounds down to nothing (as in OpenZeppelin's ERC-4626).
     uint256 private constant VIRTUAL_SHARES = 1_000;
 
+    /// @dev Most shares for one unit of the token where somebody may still come in. Whoever is in can leave then: as
+    /// shares become cheaper by further slashes, there is less of the token to turn into shares, so that the number
+    /// stays far below 2^256.
+    uint256 private constant MOST_SHARES = 2 ** 100;
+
     /* STORAGE */
 
     mapping(uint32 number => Pool) internal _delegated;
@@ -62,6 +67,8 @@ abstract contract Delegation is IDelegation {
     /* INTERNALS */
 
     function _enter(uint32 number, address account, uint256 amount) internal {
+        uint256 price = Math.max(_sharesPerUnit(_delegated[number]), _sharesPerUnit(_leaving[number]));
+        require(price <= MOST_SHARES, StakingPoolWornOut(number, price, MOST_SHARES));
         uint256 shares = _join(_delegated[number], amount);
         _sharesOf[number][account] += shares;
         emit Delegated(number, account, amount, shares);
@@ -99,9 +106,10 @@ abstract contract Delegation is IDelegation {
         emit DelegatorsRewarded(number, msg.sender, amount);
     }
 
-    /// @dev Takes `share` of `whole` from a pool, rounded up; returns what was taken.
+    /// @dev Takes `share` of `whole` from a pool; returns what was taken. Rounds down: rounded up, slashes of one unit
+    /// would make the shares of a small pool ever cheaper, and cost nothing (attacks/test_trapped_delegators).
     function _cut(Pool storage pool, uint256 share, uint256 whole) internal returns (uint256 cut) {
-        cut = Math.mulDiv(pool.amount, share, whole, Math.Rounding.Ceil);
+        cut = Math.mulDiv(pool.amount, share, whole);
         pool.amount = _fit(pool.amount - cut);
     }
 
@@ -121,6 +129,10 @@ abstract contract Delegation is IDelegation {
 
     function _worth(Pool storage pool, uint256 shares) private view returns (uint256) {
         return Math.mulDiv(shares, uint256(pool.amount) + 1, pool.shares + VIRTUAL_SHARES);
+    }
+
+    function _sharesPerUnit(Pool storage pool) private view returns (uint256) {
+        return (pool.shares + VIRTUAL_SHARES) / (uint256(pool.amount) + 1);
     }
 
     function _fit(uint256 value) private pure returns (uint128) {

@@ -38,7 +38,7 @@ contract AgentFeedback {
     /// @notice Only who owns both provider and agent may link them.
     error AgentNotOwner(address caller, address providerOwner, address agentOwner);
 
-    /// @notice The provider is not an agent.
+    /// @notice The provider is not an agent, or no longer belongs to whoever owns its agent.
     error AgentMissing(uint32 provider);
 
     /// @notice Feedback was given for this job.
@@ -94,7 +94,7 @@ contract AgentFeedback {
     /// @notice Agent that a provider is. Reverts with {AgentMissing}.
     function agentOf(uint32 provider) public view returns (uint256) {
         uint256 next = _agents[provider];
-        require(next != 0, AgentMissing(provider));
+        require(next != 0 && STAKING.ownerOf(provider) == IDENTITIES.ownerOf(next - 1), AgentMissing(provider));
         return next - 1;
     }
 

@@ -30,6 +30,10 @@ interface IDelegation {
     /// @notice The amount is worth less than one share of the pool, which holds `pool`.
     error StakingDelegationTooLow(uint256 amount, uint256 pool);
 
+    /// @notice Slashes have made the provider's shares so cheap that nobody new may come in: one unit of the token is
+    /// `shares` of them, more than `limit`.
+    error StakingPoolWornOut(uint32 provider, uint256 shares, uint256 limit);
+
     /// @notice More shares are asked for than the account has, or none.
     error StakingExceedsShares(uint256 asked, uint256 owned);
 
@@ -47,7 +51,8 @@ interface IDelegation {
     /// @notice Stakes `amount` of the caller on a provider.
     /// @dev Paid as in {IProviderStaking.register}. The provider must be able to take jobs: known, not jailed, with
     /// at least the least stake of its own; all delegations together may be {MAX_DELEGATION} times its own stake.
-    /// Reverts with {StakingDelegationFull}, {StakingDelegationTooLow} or {IProviderStaking.StakingPaused}.
+    /// Reverts with {StakingDelegationFull}, {StakingDelegationTooLow}, {StakingPoolWornOut} or
+    /// {IProviderStaking.StakingPaused}.
     function delegateTo(uint32 provider, uint96 amount) external payable;
 
     /// @notice Begins to take `shares` back, for what they are worth now. Never paused.

@@ -60,7 +60,7 @@ interface IPricing is IAccessRule {
     /// @notice The work of a job was counted, and its surcharge went out of everybody's reach.
     /// @param jobId Job.
     /// @param classId Class that counted it.
-    /// @param units Units that were paid for.
+    /// @param units Units that count: those paid for, or as many as the surcharge pays for at the present price.
     /// @param burned Surcharge for them; the rest went back to the requester. In the token's smallest unit.
     event WorkCounted(uint256 indexed jobId, uint32 indexed classId, uint256 units, uint256 burned);
 
@@ -114,7 +114,8 @@ interface IPricing is IAccessRule {
     function request(IInferenceRouter.Request calldata asked, uint256 maxSurcharge) external returns (uint256 jobId);
 
     /// @notice Counts the work of a settled job in the present period, and takes its surcharge. Anyone.
-    /// @dev The deposit goes back to the requester; once `held.openUntil` has passed, to the caller.
+    /// @dev Work that was asked for at a lower price counts for as many units as its surcharge pays for now.
+    /// The deposit goes back to the requester; once `held.openUntil` has passed, to the caller.
     function count(
         uint256 jobId,
         Held calldata held,
@@ -134,6 +135,10 @@ interface IPricing is IAccessRule {
 
     /// @notice How long after a job's deadline only the requester can lose the deposit by waiting, in seconds.
     function GRACE() external view returns (uint256);
+
+    /// @notice How much longer a requester has whose job waits for a resolution, in seconds: more than the longest
+    /// challenge window (3 days) and both clocks of a dispute (2 × 12 hours).
+    function DECISION() external view returns (uint256);
 
     /// @notice A class. Reverts with {PricingClassUnknown}.
     function classAt(uint32 classId) external view returns (ModelClass memory);

@@ -181,7 +181,8 @@ interface IProviderStaking is IDelegation {
     function announceSlasher(address slasher) external;
 
     /// @notice Takes stake from a provider and sends it to jail. Only a contract that {maySlash} it.
-    /// @dev Own stake, what of it unbonds, what is delegated and what of that leaves are cut by one rate, rounded up.
+    /// @dev Own stake, what of it unbonds, what is delegated and what of that leaves are cut by one rate, rounded up
+    /// for the provider and down for the others.
     /// Emits {Slashed}. The provider's owner gets at most {VICTIM_BPS} + {CHALLENGER_BPS} back by posing as victim and
     /// challenger, so slashing oneself always loses.
     /// @param provider Provider.

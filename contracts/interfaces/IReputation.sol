@@ -6,9 +6,9 @@ import {IInferenceRouter} from "./IInferenceRouter.sol";
 /// @title IReputation
 /// @notice How well providers have done, by evidence that costs protocol fees: for people who choose a provider.
 /// @dev Anyone may record what became of a job. A success counts by the protocol's fee in it, of one payer only as the
-/// square root of all its fees; a miss by the fee that the job would have paid, a disproved answer ten times that. All
-/// evidence loses half its weight in thirty days. The router's own draw does not use it: it goes by its own count of
-/// answers and misses, which costs no call.
+/// square root of all its fees once they are above {UNIT_FEE}; a miss by the fee that the job would have paid, a
+/// disproved answer ten times that. All evidence loses half its weight in thirty days. The router's own draw does not
+/// use it: it goes by its own count of answers and misses, which costs no call.
 interface IReputation {
     /* TYPES */
 
@@ -34,6 +34,9 @@ interface IReputation {
 
     /// @notice The router does not say that the job ended so: it goes on, ended otherwise, or is archived.
     error ReputationNotShown(uint256 jobId);
+
+    /// @notice A fee of zero cannot count as one success.
+    error ReputationUnitMissing();
 
     /// @notice Nobody was to answer the job: its last provider had declined it.
     error ReputationNobodyToBlame(uint256 jobId);

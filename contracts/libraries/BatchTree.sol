@@ -11,7 +11,7 @@ import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProo
 ///
 /// A leaf is the Keccak-256 of the item's index (from 0) and the Keccak-256 of the item, a word each; a node that of
 /// its two children, the smaller first. A node alone at the end of its row moves up as it is. A leaf cannot be taken
-/// for a node: its first word is a small number, a node's is a hash.
+/// for a node as long as its index is checked: its first word is a small number, a node's is a hash.
 library BatchTree {
     /// @notice Root over packed items, and how many there are.
     /// @dev Stops at an item that is empty, longer than `longest`, or longer than what is left, and when there are more
@@ -79,7 +79,7 @@ library BatchTree {
         return Hashes.efficientKeccak256(bytes32(index), keccak256(item));
     }
 
-    /// @notice Whether `item` is at `index` below `root_`.
+    /// @notice Whether `item` is at `index` below `root_`. The caller checks that there are more items than `index`.
     function contains(
         bytes32 root_,
         uint256 index,

@@ -156,7 +156,10 @@ contract Batches is IBatches, Earnings, EIP712 {
         bytes32[] calldata proof
     ) external view returns (bool) {
         bytes32 settled = _cell(_outcome(_hash(batchId, batch), outputsRoot), BatchState.Settled);
-        return _cells[batchId] == settled && BatchTree.contains(outputsRoot, index, output, proof);
+        return
+            _cells[batchId] == settled &&
+            index < batch.count && // a node of the tree is the leaf of a huge index
+            BatchTree.contains(outputsRoot, index, output, proof);
     }
 
     /// @inheritdoc IBatches
@@ -195,7 +198,8 @@ contract Batches is IBatches, Earnings, EIP712 {
             require(count < MAX_ITEMS, BatchSize(count + 1, MAX_ITEMS));
             uint256 left = packed.length - stoppedAt;
             uint256 length = left < 2 ? 0 : uint16(bytes2(packed[stoppedAt:]));
-            revert BatchItemLength(count, length, left < length + 2 && length <= longest ? left - 2 : longest);
+            bool isCut = length > 0 && length <= longest; // so it must be longer than what is left
+            revert BatchItemLength(count, length, isCut ? left - 2 : longest);
         }
         require(count > 0, BatchSize(0, MAX_ITEMS));
     }

@@ -19,6 +19,9 @@ contract Pricing is IPricing {
     /// @inheritdoc IPricing
     uint256 public constant GRACE = 1 hours;
 
+    /// @inheritdoc IPricing
+    uint256 public constant DECISION = 5 days;
+
     /// @notice Takes the jobs.
     IInferenceRouter public immutable ROUTER;
 
@@ -87,12 +90,13 @@ contract Pricing is IPricing {
         _letIn = _pair(asked.market.modelId, msg.sender);
         jobId = ROUTER.requestFor(msg.sender, asked);
         _letIn = 0;
+        uint256 wait = asked.market.resolution == address(0) ? GRACE : GRACE + DECISION;
         Held memory held = Held({
             requester: msg.sender,
             classId: classId,
             units: asked.units,
             surcharge: uint128(surcharge), // 96 bits times 32
-            openUntil: uint40(asked.deadline + GRACE) // the router takes deadlines up to a week ahead
+            openUntil: uint40(asked.deadline + wait) // the router takes deadlines up to a week ahead
         });
         _held[jobId] = keccak256(abi.encode(held));
         emit SurchargeHeld(jobId, msg.sender, held);
@@ -111,11 +115,12 @@ contract Pricing is IPricing {
         require(ROUTER.isSettledWith(jobId, job, units, output), PricingNotSettled(jobId));
         ModelClass memory rules = _classes[held.classId];
         Period memory period = _present(held.classId, rules);
-        period.units = type(uint64).max - units < period.units ? type(uint64).max : period.units + units;
+        uint256 burned = (uint256(held.surcharge) * units) / held.units;
+        uint64 counted = _counted(units, burned, period.price - rules.floor);
+        period.units = type(uint64).max - counted < period.units ? type(uint64).max : period.units + counted;
         _periods[held.classId] = period;
 
-        uint256 burned = (uint256(held.surcharge) * units) / held.units;
-        emit WorkCounted(jobId, held.classId, units, burned);
+        emit WorkCounted(jobId, held.classId, counted, burned);
         VAULT.release(address(VAULT), rules.token, burned);
         VAULT.release(held.requester, rules.token, held.surcharge - burned);
         address depositor = block.timestamp > held.openUntil ? msg.sender : held.requester;
@@ -170,6 +175,13 @@ contract Pricing is IPricing {
         uint256 price = CongestionPrice.next(period.price, period.units, rules.target, rules.floor, rules.cap);
         price = CongestionPrice.afterIdle(price, number - period.number - 1, rules.floor);
         return Period(uint96(price), 0, number); // at most the cap, which has 96 bits
+    }
+
+    /// @dev Work that paid less than the present surcharge counts for as many units as it could pay for. Whoever keeps
+    /// cheap work back, to show it period after period, would raise the price for all and not pay for it.
+    function _counted(uint32 units, uint256 paid, uint256 surcharge) private pure returns (uint64) {
+        // forge-lint: disable-next-line(unsafe-typecast) -- below `units`
+        return paid < surcharge * units ? uint64(paid / surcharge) : units;
     }
 
     function _number(uint32 length) private view returns (uint40) {

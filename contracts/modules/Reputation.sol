@@ -36,6 +36,7 @@ contract Reputation is IReputation {
     mapping(uint256 word => uint256) private _recorded;
 
     constructor(IInferenceRouter router, uint256 unitFee) {
+        require(unitFee > 0, ReputationUnitMissing());
         ROUTER = router;
         FEE_BPS = router.FEE_BPS();
         UNIT_FEE = unitFee;
@@ -109,14 +110,20 @@ contract Reputation is IReputation {
         emit JobRecorded(job.provider, jobId, success, weight);
     }
 
-    /// @dev What `paid` wei more of this payer add to the square root of all that it paid the provider's jobs.
+    /// @dev What `paid` wei more of this payer add to what all that it paid the provider's jobs counts for.
     function _countPayer(IInferenceRouter.Job calldata job, uint256 paid) private returns (uint256) {
         Paid memory payer = _paid[job.provider][job.requester];
         uint256 before = Belief.decayed(payer.weight, _today() - payer.day);
         uint256 sum = Math.min(before + _weightOf(paid), type(uint128).max);
         // forge-lint: disable-next-line(unsafe-typecast) -- bounded in the line above
         _paid[job.provider][job.requester] = Paid(uint128(sum), _today());
-        return Math.sqrt(sum * Belief.ONE) - Math.sqrt(before * Belief.ONE);
+        return _countsFor(sum) - _countsFor(before);
+    }
+
+    /// @dev What the fees of one payer count for: their square root, and below the fee of one success themselves. The
+    /// root of a small number is larger than the number: many payers of next to nothing would count for much.
+    function _countsFor(uint256 fees) private pure returns (uint256) {
+        return fees < Belief.ONE ? fees : Math.sqrt(fees * Belief.ONE);
     }
 
     /// @dev The protocol's share of a price, in millionths of {UNIT_FEE}.

@@ -85,6 +85,7 @@ MEANINGS: dict[str, Meaning] = {
     "StakingFull": Meaning("skip", "no provider numbers are left on this contract"),
     "StakingDelegationFull": Meaning("skip", "delegate less, or to a provider with more stake of its own"),
     "StakingDelegationTooLow": Meaning("skip", "delegate a larger amount"),
+    "StakingPoolWornOut": Meaning("skip", "slashes have used the pool up; choose another provider"),
     "StakingExceedsShares": Meaning("skip", "take back at most the shares that you own"),
     "StakingNobodyDelegates": Meaning("skip", "nobody delegates to this provider"),
     "StakingNotSlasher": Meaning("skip", "the provider has not allowed this contract to slash it"),
@@ -150,6 +151,7 @@ MEANINGS: dict[str, Meaning] = {
     "RevenueFeesFull": Meaning("retry", "collect the protocol's share (`collectFees`), then claim again"),
     # Reputation.
     "ReputationRecorded": Meaning("skip", "each job counts once"),
+    "ReputationUnitMissing": Meaning("skip", "deploy with the fee that counts as one success"),
     "ReputationNotShown": Meaning("skip", "pass the job, its units and its output as in its latest event"),
     "ReputationNobodyToBlame": Meaning("skip", "the job was declined before it was refunded; nothing is to count"),
     "ReputationTokenUnsupported": Meaning("skip", "only jobs in the native token count"),

@@ -13,7 +13,7 @@ link
 reportSettled, reportMissed
 ├── when the job did not end so
 │   └── it reverts with AgentJobNotShown(jobId)
-├── when the provider is no agent
+├── when the provider is no agent, or provider and agent have different owners by now
 │   └── it reverts with AgentMissing(provider)
 ├── when it was reported
 │   └── it reverts with AgentJobReported(jobId)
@@ -109,6 +109,17 @@ def test_report__of_a_provider_that_is_no_agent__reverts(system, feedback, accou
     system.answer(asked, other)
 
     with ape.reverts(feedback.AgentMissing, **{"provider": other.number}):
+        feedback.reportSettled(asked.id, asked.job, 1, OUTPUT, sender=stranger)
+
+
+def test_report__after_provider_or_agent_changed_hands__reverts(
+    system, feedback, agents, provider, stranger
+):
+    asked = system.request()
+    system.answer(asked, provider)
+    agents.register(AGENT, sender=stranger)
+
+    with ape.reverts(feedback.AgentMissing, **{"provider": provider.number}):
         feedback.reportSettled(asked.id, asked.job, 1, OUTPUT, sender=stranger)
 
 

@@ -22,7 +22,7 @@ answer
 │   └── it reverts with BatchOutputCount(given, expected)
 ├── when a proof is missing or wrong
 │   └── it reverts with BatchProofCount(given, expected), BatchProofInvalid(verifier)
-└── it pays for all at once, and each item can be shown
+└── it pays for all at once, and each item can be shown, but no node of the tree in its place
 refund
 ├── before the deadline, it reverts with BatchTooEarly(time, from)
 └── it gives everything back
@@ -273,6 +273,24 @@ def test_answer__pays_for_all_and_each_item_can_be_shown(ready, ask, answer, pro
         assert shown(index, output, proof)
         assert not shown(index, b"other", proof)
         assert not shown(index + 1, output, proof)
+
+
+def test_is_settled_with__a_node_in_place_of_an_item__is_false(ready, ask, answer):
+    """A node's children are a word and what hashes to a word, as a leaf's are: only the index tells."""
+    batch_id, batch = ask()
+    answer(batch_id, batch)
+    leaves = [batch_tree.leaf(index, output) for index, output in enumerate(OUTPUTS)]
+    below = [b"".join(sorted(leaves[i : i + 2])) for i in (0, 2)]
+    index, item = sorted(below, key=keccak)
+    proof = [leaves[4]]
+    root = batch_tree.root(OUTPUTS)
+    assert batch_tree.verify(root, int.from_bytes(keccak(index)), item, proof)
+
+    shown = ready.batches.isSettledWith(
+        *(batch_id, batch, root, int.from_bytes(keccak(index)), item, proof)
+    )
+
+    assert not shown
 
 
 def test_final_batch__never_moves_again(ready, ask, answer, chain):

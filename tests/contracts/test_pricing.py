@@ -25,8 +25,9 @@ count
 ├── when the job is not settled with the output
 │   └── it reverts with PricingNotSettled(jobId)
 ├── it counts the units, burns their surcharge and returns the rest
+├── work that was cheaper counts for what its surcharge pays for now
 ├── in time, the deposit goes to the requester
-└── later, it goes to whoever counts
+└── later, it goes to whoever counts; under a resolution, later still
 giveBack
 ├── while the job may still be settled, or was
 │   └── it reverts with PricingNotOver(jobId, state)
@@ -54,6 +55,7 @@ CLASS = {
     "period": PERIOD,
 }
 BY_RULE = 2
+UPHELD = 1
 HELD = ("requester", "classId", "units", "surcharge", "openUntil")
 
 
@@ -239,6 +241,25 @@ def test_count__burns_the_surcharge_of_the_work(
     assert tuple(pricing.priceOf(1)) == (busy, 3)
 
 
+def test_count__of_work_that_was_cheaper__counts_what_its_surcharge_pays_for(
+    pricing, ask, system, provider, work, requester, chain
+):
+    """Else work that was kept back from before the price rose would raise it further, and not pay for that."""
+    kept = [ask(units=2 * TARGET) for _ in range(2)]
+    for asked in kept:
+        system.answer(asked, provider, units=2 * TARGET)
+    work(2 * TARGET)
+    risen = FLOOR + FLOOR // 8
+    chain.pending_timestamp += PERIOD
+    chain.mine()
+    work(1)
+
+    for asked in kept:
+        count(pricing, asked, requester, units=2 * TARGET)
+
+    assert tuple(pricing.priceOf(1)) == (risen, 1)
+
+
 @pytest.mark.parametrize(("late", "gets"), [(0, 0), (1, DEPOSIT)])
 def test_count__gives_the_deposit_to_others_only_after_the_grace(
     system, pricing, ask, provider, stranger, chain, late, gets
@@ -246,6 +267,30 @@ def test_count__gives_the_deposit_to_others_only_after_the_grace(
     asked = ask()
     system.answer(asked, provider)
     chain.pending_timestamp = asked.held["openUntil"] + late
+    before = system.free(stranger)
+
+    count(pricing, asked, stranger)
+
+    assert system.free(stranger) == before + gets
+
+
+@pytest.mark.parametrize(("late", "gets"), [(0, 0), (1, DEPOSIT)])
+def test_count__of_a_job_under_a_resolution__waits_for_its_decision(
+    system, pricing, ask, provider, accounts, project, stranger, chain, late, gets
+):
+    resolution = accounts[0].deploy(project.MockResolution)
+    policy = (system.verifier.address, NATIVE, resolution.address)
+    system.registry.allowPolicy(
+        system.model_id, system.policy_id(policy), True, sender=system.model_owner
+    )
+    market = system.market_of(system.model_id, policy=policy)
+    system.open_offer(provider, market)
+    asked = ask(market=market)
+    system.answer(asked, provider, proofs=[b"", b"claim"])
+    resolution.decide(system.router, asked.id, UPHELD, sender=stranger)
+    assert asked.held["openUntil"] == asked.job["deadline"] + pricing.GRACE() + pricing.DECISION()
+    chain.pending_timestamp = asked.held["openUntil"] - 1 + late
+    system.settle(asked, stranger)
     before = system.free(stranger)
 
     count(pricing, asked, stranger)

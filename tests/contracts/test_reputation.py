@@ -1,5 +1,8 @@
 """Reputation: recordSuccess, recordMiss, recordDisproved, scoreOf
 
+deploy
+└── when no fee counts as a success
+    └── it reverts with ReputationUnitMissing
 record
 ├── when the job goes on, or ended otherwise
 │   └── it reverts with ReputationNotShown(jobId)
@@ -12,6 +15,7 @@ record
 ├── when it is paid in a token
 │   └── it reverts with ReputationTokenUnsupported(token)
 ├── a success counts by its fee, and one payer's by the square root of their sum
+├── many payers of little count by their fees
 ├── a miss counts by the fee that was not earned
 ├── a disproved answer counts ten times
 └── anyone may record, and it moves no money
@@ -65,6 +69,21 @@ def missed(system, chain, stranger):
         return asked
 
     return miss
+
+
+def cheap_market(system, provider):
+    """A market in which a job's fee is a small part of the fee that counts as one success."""
+    model = system.register_model(system.model_owner, b"\x08" * 32, price=0)
+    market = system.market_of(model)
+    system.open_offer(provider, market, ask=UNIT_FEE)
+    return market
+
+
+def test_deploy__when_no_fee_counts_as_a_success__reverts(system, project, stranger, reputation):
+    with pytest.raises(ape.exceptions.ContractLogicError) as refused:
+        stranger.deploy(project.Reputation, system.router, 0)
+
+    assert type(refused.value).__name__ == "ReputationUnitMissing"
 
 
 def record(reputation, asked, sender, units=1, output=OUTPUT):
@@ -158,6 +177,23 @@ def test_record_success__of_another_payer__counts_from_the_start(
     receipt = record(reputation, settled(sender=stranger, value=PRICE), stranger)
 
     assert [event.weight for event in receipt.events] == [math.isqrt(WEIGHT * 10**6)]
+
+
+def test_record_success__of_many_small_payers__counts_no_more_than_their_fees(
+    system, provider, reputation, settled, accounts, stranger
+):
+    """Of numbers below one the root is larger, so accounts that pay next to nothing would be a bargain."""
+    market = cheap_market(system, provider)
+    payers, price = accounts[5:8], UNIT_FEE
+    jobs = [settled(market=market, sender=payer, value=price) for payer in payers]
+
+    weights = [
+        event.weight
+        for asked in jobs
+        for event in record(reputation, asked, stranger).events.filter(reputation.JobRecorded)
+    ]
+
+    assert weights == [FEE_BPS * 10**6 // 10_000] * 3
 
 
 def test_record_miss__counts_the_fee_of_the_job(provider, reputation, missed, stranger):

@@ -83,6 +83,7 @@ abstract contract Stakes is Books {
         if (s.jailedUntil != 0 || s.stake < MIN_STAKE || _delegated[w.number].amount >= room) return;
         amount = _between(amount, 1, room - _delegated[w.number].amount);
         if (!_fits(_delegated[w.number], amount)) return;
+        if (_isWornOut(_delegated[w.number]) || _isWornOut(_leaving[w.number])) return;
         vm.deal(person, amount);
         vm.startPrank(person);
         staking.delegateTo{value: amount}(w.number, uint96(amount));
@@ -191,6 +192,10 @@ abstract contract Stakes is Books {
         return shares > 0 && pool.shares + shares <= 1 << 150;
     }
 
+    function _isWornOut(Pool storage pool) private view returns (bool) {
+        return (pool.shares + VIRTUAL) / (pool.amount + 1) > 1 << 100;
+    }
+
     function _join(Pool storage pool, uint256 amount) private returns (uint256 shares) {
         shares = _sharesFor(pool, amount);
         pool.amount += amount;
@@ -202,7 +207,7 @@ abstract contract Stakes is Books {
     }
 
     function _cut(Pool storage pool, uint256 share, uint256 whole) private returns (uint256 cut) {
-        cut = _up(pool.amount, share, whole);
+        cut = (pool.amount * share) / whole;
         pool.amount -= cut;
     }
 
