@@ -8,7 +8,7 @@ from pathlib import Path
 from offchain_worker.errors import ArtifactTooLarge, BadArtifact
 from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.dag import Directory, Link
-from offchain_worker.storage.disk import sync, sync_folder
+from offchain_worker.storage.disk import sync, sync_folder, write_at
 from offchain_worker.storage.layout import MAX_DEPTH, Get, read_block, read_file
 
 MAX_ENTRIES = 10_000
@@ -74,11 +74,12 @@ class _Writer:
 
     def _write_file(self, cid: Cid, to: Path) -> None:
         try:
-            with to.open("xb") as file:
+            with to.open("xb", buffering=0) as file:
+                size_bytes = 0
                 for piece in read_file(cid, self._get, self._left_bytes):
                     self._left_bytes -= len(piece)
-                    file.write(piece)
-                file.flush()
+                    write_at(file.fileno(), memoryview(piece), size_bytes)
+                    size_bytes += len(piece)
                 sync(file.fileno())
         except ArtifactTooLarge as error:
             raise ArtifactTooLarge(
