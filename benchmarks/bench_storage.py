@@ -12,6 +12,7 @@ CID.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -174,7 +175,11 @@ def report(bench: Bench) -> dict[str, object]:
 
 
 def main() -> None:
-    mebibytes = int(sys.argv[1]) if len(sys.argv) > 1 else 1024
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "mebibytes", nargs="?", type=int, default=1024, help="size of the file; 1,024"
+    )
+    mebibytes = parser.parse_args().mebibytes
     scratch = ROOT / ".lattice"  # on the disk of the repository, and not in it
     scratch.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=scratch) as folder:

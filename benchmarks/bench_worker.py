@@ -6,11 +6,12 @@ block. Throughput: requests that wait at once, until the chain has all answers; 
 provider's own, and with one and three workers on one queue (a real Redis). And a burst of a thousand: what became of
 them. Written to benchmarks/results/worker.json, each row with the machine's load before it.
 
-`bench_worker.py latency` or `throughput` measures only these rows and keeps the others of the file.
+`bench_worker.py --only latency` or `--only throughput` measures only these rows and keeps the others of the file.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -291,7 +292,10 @@ PARTS = {"latency": latency, "throughput": throughput}
 def main() -> None:
     """Measure and write the file."""
     file = RESULTS / "worker.json"
-    chosen = sys.argv[1:] or list(PARTS)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=PARTS, help="measure these rows, and keep the others")
+    only = parser.parse_args().only
+    chosen = [only] if only else list(PARTS)
     actions = json.loads(file.read_text())["actions"] if file.is_file() else {}
     with tempfile.TemporaryDirectory() as name, Anvil(Path(name) / "anvil.log") as anvil:
         folder = Path(name)
