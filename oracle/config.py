@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from offchain_worker.backends import BACKENDS
 from offchain_worker.errors import did_you_mean
 from oracle.errors import ConfigError
 
@@ -88,6 +89,11 @@ def _redis_url(value: Any) -> str | None:
         not value or (urlsplit(value).scheme in ("redis", "rediss") and urlsplit(value).hostname)
     )
     return None if fits else "a redis or rediss URL, or empty text"
+
+
+def _backend(value: Any) -> str | None:
+    fits = isinstance(value, str) and (not value or value.partition(":")[0] in BACKENDS)
+    return None if fits else f"a backend of {', '.join(sorted(BACKENDS))}, or empty text"
 
 
 def _truth(value: Any) -> str | None:
@@ -212,7 +218,7 @@ class ProviderSettings:
         [],
     )
     backend: str = _setting(
-        _text,
+        _backend,
         "Backend for all models, such as onnx or torch:mps; empty for the fastest that agrees, by measurement.",
         "",
     )

@@ -160,7 +160,8 @@ def health_server(settings: Settings, running: Provider) -> Iterator[None]:
         )
     except OSError as error:
         raise ConfigError(
-            f"server.port: cannot listen on {settings.server.host}:{settings.server.port}: {error.strerror}"
+            f"server.port: cannot listen on {settings.server.host}:{settings.server.port}: {error.strerror}; "
+            "choose another server.port, or stop what listens there"
         ) from None
     server.start()
     try:

@@ -19,6 +19,7 @@ from oracle.chain.schema import TABLES
 from oracle.errors import StoreBusy, StoreUnusable
 
 SCHEMA = "2"
+REBUILT = "if it is damaged, delete it and it is rebuilt from the chain"
 RING_BLOCKS = 512
 """How many blocks behind the cursor are remembered: a deeper reorg reads the history again."""
 
@@ -95,7 +96,7 @@ class Store:
             if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
                 self._db.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
         except sqlite3.Error as error:
-            raise StoreUnusable(f"cannot use the job database {path}: {error}") from None
+            raise StoreUnusable(f"cannot use the job database {path}: {error}; {REBUILT}") from None
         self._open_since: float | None = None
         self._check_identity({"schema": SCHEMA, **identity})
 

@@ -5,6 +5,7 @@ Not for a key that another program sends with: `services/lease.py`.
 
 import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,14 +55,15 @@ def transact(
         timeout_s: Longest wait for the receipt, in seconds.
 
     Raises:
-        Reverted: it would fail; nothing was sent. RpcRefused: for example for lack of money.
+        Reverted: it would fail; nothing was sent. RpcRefused: for example for lack of money, and then it says whose.
         RpcUnreachable: no receipt came in time; the transaction may still be mined.
         SignerUnavailable: a remote signer does not sign; nothing was sent.
     """
     rpc = contracts.rpc
     data = contracts.encode(contract, function, *arguments)
     target = contracts.address(contract)
-    gas = contracts.simulate(signer.address, target, data, value)
+    with _saying_who_is_poor(rpc, signer.address, value):
+        gas = contracts.simulate(signer.address, target, data, value)
     head = Head.of(rpc.head())
     fees = suggest(rpc, head.base_fee_wei, HIGHEST_FEE_WEI)
     wanted = {
@@ -73,7 +75,8 @@ def transact(
         "data": data,
         "gas": min(gas * 6 // 5 + 5_000, MOST_GAS),
     }
-    hashes = [_send(rpc, signer, wanted, fees)]
+    with _saying_who_is_poor(rpc, signer.address, value):
+        hashes = [_send(rpc, signer, wanted, fees)]
     sent_block, end = head.number, time.monotonic() + timeout_s
     while time.monotonic() < end:
         for tx_hash in hashes:
@@ -99,6 +102,22 @@ def transact(
     raise RpcUnreachable(
         f"transaction {hashes[-1]} was not mined within {timeout_s:.0f} s; it may still be"
     )
+
+
+@contextlib.contextmanager
+def _saying_who_is_poor(rpc: Rpc, address: str, value_wei: int) -> Iterator[None]:
+    """Add to a refusal for lack of money whose it is, how much there is, and what it was for."""
+    try:
+        yield
+    except RpcRefused as error:
+        if "insufficient funds" not in error.text.lower():
+            raise
+        balance_wei = int(rpc.call("eth_getBalance", address, "latest"), 16)
+        raise RpcRefused(
+            error.method,
+            error.code,
+            f"{error.text}; send money to {address}, which has {balance_wei} wei and needs {value_wei} wei and the gas",
+        ) from None
 
 
 def _send(rpc: Rpc, signer: TransactionSigner, wanted: dict[str, Any], fees: Fees) -> str:

@@ -16,6 +16,7 @@ from offchain_worker.hardware import detect, usable
 from offchain_worker.proofs.throwaway import ThrowawaySigner
 from oracle import config, logs
 from oracle.chain.offers import Offer, find_offers
+from oracle.chain.store import REBUILT
 from oracle.chain.transact import transact
 from oracle.cli.common import (
     Address,
@@ -189,7 +190,12 @@ def status(home: Path, as_json: bool) -> None:
     db.row_factory = sqlite3.Row
 
     def rows(sql: str) -> list[dict[str, Any]]:
-        return [dict(row) for row in db.execute(sql)]
+        try:
+            return [dict(row) for row in db.execute(sql)]
+        except sqlite3.Error as error:
+            raise StoreUnusable(
+                f"cannot read the job database {file}: {error}; {REBUILT}"
+            ) from None
 
     cursor = rows("SELECT number, hash FROM cursor")
     jobs = {

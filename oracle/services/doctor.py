@@ -5,10 +5,11 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.util import find_spec
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
+from offchain_worker.backends import open_for
+from offchain_worker.errors import WorkerError
 from offchain_worker.job import NO_ADDRESS
 from offchain_worker.proofs.throwaway import ThrowawaySigner
 from offchain_worker.storage.cid import Cid
@@ -48,7 +49,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     try:
         contracts.rpc.head()
     except OracleError as error:
-        yield Finding("fail", "chain", str(error))
+        advice = "name others under chain.rpc_urls, or look at the network and at chain.deployment"
+        yield Finding("fail", "chain", f"{error}; {advice}")
         return
     yield _try("contracts", lambda: _contracts(contracts))
     signer: TransactionSigner | None = None
@@ -129,11 +131,21 @@ def _operator(settings: Settings, contracts: Contracts, address: str) -> Finding
     number = settings.provider.number
     operator = contracts.read("ProviderStaking", "operatorOf", number)
     if operator != address:
-        return Finding(
-            "fail", "operator", f"of provider {number} is {operator}, and the key is {address}"
-        )
+        return Finding("fail", "operator", _not_ours(number, operator, address))
     stake = contracts.read("ProviderStaking", "stakeOf", number)
     return Finding("ok", "operator", f"of provider {number}, with a stake of {stake} wei")
+
+
+def _not_ours(number: int, operator: str, address: str) -> str:
+    if operator == NO_ADDRESS:
+        return (
+            f"there is no provider {number} on this chain: put the number that `lattice provider register` gave into "
+            "provider.number"
+        )
+    return (
+        f"of provider {number} is {operator}, and the key is {address}: name the operator's key under [key], or "
+        "look at provider.number"
+    )
 
 
 def _money(contracts: Contracts, address: str) -> Finding:
@@ -166,12 +178,14 @@ def _offers(settings: Settings, contracts: Contracts) -> Iterator[Finding]:
     worker = worker_setup(settings, contracts).open(ThrowawaySigner())
     for offer in offers:
         what = f"offer {offer.offer_id}"
-        yield _try(what, partial(_model, contracts, store, worker, offer))
+        yield _try(what, partial(_model, settings, contracts, store, worker, offer))
         if offer.market["token"] == NO_ADDRESS and settings.limits.price_to_gas > 0:
             yield _try(f"{what}'s price", partial(_price, settings, contracts, offer))
 
 
-def _model(contracts: Contracts, store: EmbeddedStore, worker: Worker, offer: Offer) -> Finding:
+def _model(
+    settings: Settings, contracts: Contracts, store: EmbeddedStore, worker: Worker, offer: Offer
+) -> Finding:
     market = offer.market
     version = contracts.read("ModelRegistry", "version", market["modelId"], market["version"])
     cid = Cid(b"\x01\x70\x12\x20" + version["digest"])
@@ -179,8 +193,11 @@ def _model(contracts: Contracts, store: EmbeddedStore, worker: Worker, offer: Of
     if not store.has(cid):
         return Finding("fail", what, f"{model}: its folder {cid} is not in the store of this home")
     kind = version["format"].rstrip(b"\0").decode(errors="replace")
-    if kind == "onnx" and find_spec("onnxruntime") is None:
-        return Finding("fail", what, f"{model} needs the package onnxruntime, which is missing")
+    if not settings.queue.url:  # else it runs on other machines
+        try:
+            open_for(kind, settings.provider.backend or None)
+        except WorkerError as error:
+            return Finding("fail", what, f"{model}: {error}")
     if reason := worker.too_large(str(cid)):
         return Finding("fail", what, f"{model}: {reason}")
     return Finding("ok", what, f"{model}, {kind}, in the store")
@@ -210,9 +227,17 @@ def _database(settings: Settings, contracts: Contracts) -> Finding:
 
 
 def _disk(settings: Settings) -> Finding:
-    free = shutil.disk_usage(settings.home).free
-    state: Literal["ok", "warn"] = "ok" if free >= LEAST_FREE_BYTES else "warn"
-    return Finding(state, "disk", f"{free >> 20} MiB free in {settings.home}")
+    """The fullest of the disks that hold home folder, database and store."""
+    paths = settings.paths
+    database, store = settings.path(paths.database).parent, settings.path(paths.store)
+    folders = [folder for folder in (settings.home, database, store) if folder.is_dir()]
+    free, folder = min(
+        ((shutil.disk_usage(folder).free, folder) for folder in folders), key=lambda found: found[0]
+    )
+    found = f"{free >> 20} MiB free in {folder}"
+    if free >= LEAST_FREE_BYTES:
+        return Finding("ok", "disk", found)
+    return Finding("warn", "disk", f"{found}, expected {LEAST_FREE_BYTES >> 20}: make room there")
 
 
 def _process(settings: Settings) -> Finding:

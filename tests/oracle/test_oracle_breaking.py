@@ -43,7 +43,7 @@ from live_chain import ETHER, NATIVE, OPEN, SETTLED
 from oracle.chain.fees import suggest
 from oracle.chain.rpc import MOST_REPLY_BYTES, Rpc
 from oracle.chain.transact import transact
-from oracle.errors import HomeInUse, RawRevert, RpcUnreachable
+from oracle.errors import HomeInUse, RawRevert, RpcRefused, RpcUnreachable
 from oracle.keys import KeySigner
 from oracle.node import key_lock
 from oracle.server import health
@@ -366,6 +366,14 @@ def test_transact__when_the_nodes_reply_is_lost__does_not_pay_twice(chain, payer
     assert chain("eth_getTransactionReceipt", receipt.tx_hash)["status"] == "0x1"
     assert paid(chain, payer) == ETHER
     assert chain("eth_getTransactionCount", payer.address, "latest") == "0x1"
+
+
+def test_transact__when_there_is_no_money__names_account_and_what_it_has(chain):
+    poor = KeySigner(Account.create())
+    chain("anvil_setBalance", poor.address, "0x7")
+
+    with pytest.raises(RpcRefused, match=f"send money to {poor.address}, which has 7 wei"):
+        deposit(chain.contracts, poor)
 
 
 def test_transact__when_stuck__is_replaced_by_a_dearer_one(chain, payer):

@@ -80,6 +80,10 @@ def test_load__when_it_is_no_toml__says_where(tmp_path):
             changed("provider", models=["0x12"]),
             "provider.models: expected a list of model identifiers",
         ),
+        (
+            changed("provider", backend="onx"),
+            r"provider.backend: expected a backend of .* got 'onx'",
+        ),
         (changed("keeper", claim="yes"), "keeper.claim: expected true or false, got 'yes'"),
         (changed("queue", url="http://x"), "queue.url: expected a redis or rediss URL"),
         (changed("queue", url="redis://"), "queue.url: expected a redis or rediss URL"),

@@ -13,7 +13,14 @@ ops
 └── the units start the command that there is
 doctor
 ├── when all is well: nothing fails
-└── when something is missing: it says what to do, and the exit code is 1
+├── when something is missing: it says what to do, and the exit code is 1
+├── when the key is another's, or nobody has the number: it says which of the two to change
+├── when the backend that is named cannot run the model here: it says so, unless models run elsewhere
+└── when the endpoint is away or the database's disk is full: it says what to look at
+status
+└── when the database is damaged or empty: one line, no traceback
+port
+└── when it is taken: it says what to change
 drain, logs
 └── the running process ends with 0, and its log is shown
 """
@@ -22,6 +29,8 @@ import configparser
 import json
 import plistlib
 import re
+import shutil
+import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -231,6 +240,110 @@ def test_doctor__when_an_offer_is_cheaper_than_gas__warns(provider, xor, chain):
     price = findings[f"offer {provider.offer}'s price"]
     assert (code, price["state"]) == (0, "warn")
     assert "is declined at the present price of gas" in price["found"]
+
+
+def looked_over(node):
+    """What `doctor` found: the exit code, and what it says by what it is about."""
+    code, shown = run(node, "provider", "doctor", "--json")
+    return code, {item["what"]: item for item in json.loads(shown[shown.index("[") :])}
+
+
+def test_doctor__when_nobody_has_the_number__says_to_look_at_it(provider, chain):
+    provider.settings(**{"provider.number": 4321})
+
+    code, findings = looked_over(provider)
+
+    assert (code, findings["operator"]["state"]) == (1, "fail")
+    assert "there is no provider 4321 on this chain" in findings["operator"]["found"]
+    assert "provider.number" in findings["operator"]["found"]
+
+
+def test_doctor__when_the_key_is_not_the_operators__says_what_to_do(provider, chain):
+    provider.settings()
+    provider.key = "0x" + "11" * 32
+
+    code, findings = looked_over(provider)
+
+    assert (code, findings["operator"]["state"]) == (1, "fail")
+    assert f"is {provider.signer.address}, and the key is 0x" in findings["operator"]["found"]
+    assert "name the operator's key under [key]" in findings["operator"]["found"]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_doctor__when_the_named_backend_does_not_run_the_model__fails_unless_it_runs_elsewhere(
+    provider, xor, chain, elsewhere
+):
+    queue = {"queue.url": "redis://127.0.0.1:9"} if elsewhere else {}
+    provider.settings(**serving(xor), **{"provider.backend": "integer"}, **queue)
+
+    code, findings = looked_over(provider)
+
+    offer = findings[f"offer {provider.offer}"]
+    assert (code, offer["state"]) == ((0, "ok") if elsewhere else (1, "fail"))
+    assert elsewhere or "got 'integer'" in offer["found"]
+
+
+def test_doctor__when_the_endpoint_is_away__says_what_to_look_at(provider, chain):
+    provider.settings(**{"chain.rpc_urls": ["http://127.0.0.1:9"]})
+
+    code, findings = looked_over(provider)
+
+    assert (code, findings["chain"]["state"]) == (1, "fail")
+    assert "chain.rpc_urls" in findings["chain"]["found"]
+
+
+def test_doctor__looks_at_the_disk_of_the_database_too(provider, chain, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    provider.settings(**{"paths.database": str(elsewhere / "jobs.sqlite")})
+    real = shutil.disk_usage
+    monkeypatch.setattr(
+        shutil,
+        "disk_usage",
+        lambda path: real(path)._replace(free=(5 if Path(path) == elsewhere else 5000) << 20),
+    )
+
+    disk = looked_over(provider)[1]["disk"]
+
+    assert disk["state"] == "warn"
+    assert disk["found"].startswith(f"5 MiB free in {elsewhere}")
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all, and longer than its head" * 99])
+def test_status__when_the_database_is_damaged__is_one_line(provider, chain, capsys, content):
+    provider.settings(**{"paths.database": "broken.sqlite"})
+    (provider.home / "broken.sqlite").write_bytes(content)
+
+    with pytest.raises(SystemExit) as ended:
+        main(["provider", "status", "--home", str(provider.home)])
+
+    error = capsys.readouterr().err
+    assert (ended.value.code, error.count("\n")) == (1, 1)
+    assert "broken.sqlite" in error
+    assert "it is rebuilt from the chain" in error
+
+
+def test_run__when_the_database_is_damaged__says_to_delete_it(provider, chain):
+    provider.settings(**{"paths.database": "broken.sqlite"})
+    (provider.home / "broken.sqlite").write_bytes(b"no database at all" * 99)
+
+    found = looked_over(provider)[1]["job database"]
+
+    assert found["state"] == "fail"
+    assert "it is rebuilt from the chain" in found["found"]
+
+
+def test_run__when_the_port_is_taken__says_what_to_change(provider, chain, monkeypatch, capsys):
+    monkeypatch.setenv("LATTICE_KEY", provider.key)
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        provider.settings(**{"server.port": holder.getsockname()[1]})
+
+        with pytest.raises(SystemExit):
+            main(["provider", "run", "--home", str(provider.home)])
+
+    assert "choose another server.port, or stop what listens there" in capsys.readouterr().err
 
 
 def test_drain_and_logs__of_a_running_process(provider, market, xor, chain):
