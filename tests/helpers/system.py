@@ -60,6 +60,11 @@ STATES = (
 )
 
 
+def compact(signed: Any) -> bytes:
+    """A signature as ERC-2098 writes it: `r`, and `s` with the parity in its highest bit; 64 bytes."""
+    return bytes(signed.r.to_bytes(32) + (signed.s | (signed.v - 27) << 255).to_bytes(32))
+
+
 def plain(job: Any) -> dict[str, Any]:
     """The job of an event as a dictionary that can be passed back to a contract."""
     fields = dict(zip(JOB_FIELDS, job, strict=True))
@@ -259,8 +264,7 @@ class System:
             "signature": b"",
         } | changes
         digest = self.signed.requestDigest(offer, answer)
-        signature = Account.unsafe_sign_hash(digest, signer.private_key).signature
-        return answer | {"signature": bytes(signature)}
+        return answer | {"signature": compact(Account.unsafe_sign_hash(digest, signer.private_key))}
 
     def take(self, asked: Asked, provider: Provider, value: int = 0) -> Asked:
         """Take a job over; returns it as it is now."""
