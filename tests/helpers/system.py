@@ -264,7 +264,8 @@ class System:
             "signature": b"",
         } | changes
         digest = self.signed.requestDigest(offer, answer)
-        return answer | {"signature": compact(Account.unsafe_sign_hash(digest, signer.private_key))}
+        signature = Account.unsafe_sign_hash(digest, signer.private_key).signature
+        return answer | {"signature": bytes(signature)}
 
     def take(self, asked: Asked, provider: Provider, value: int = 0) -> Asked:
         """Take a job over; returns it as it is now."""
