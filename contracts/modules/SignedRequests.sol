@@ -27,6 +27,20 @@ contract SignedRequests is ISignedRequests, Earnings, EIP712 {
     /// @notice The verifier of the one policy that markets may have here.
     address public immutable SIGNATURE;
 
+    /// @dev What answers settled together share.
+    /// @param domain EIP-712 domain separator.
+    /// @param price Of the offer, per unit.
+    /// @param total Paid by all requesters.
+    /// @param owed By the present requester, and not yet taken.
+    /// @param used The word of nonces of the present answer and its neighbours, written once.
+    struct Shared {
+        bytes32 domain;
+        uint256 price;
+        uint256 total;
+        uint256 owed;
+        uint256 used;
+    }
+
     /* STORAGE */
 
     /// @dev A bit for each nonce, 256 to a word, so that requesters who count up use a word many times.
@@ -52,45 +66,56 @@ contract SignedRequests is ISignedRequests, Earnings, EIP712 {
         (IOfferBook.Offer memory offer, ) = OFFERS.offerIn(offerId, market);
         address operator = STAKING.operatorOf(offer.provider);
         require(msg.sender == operator, SignedNotOperator(msg.sender, operator));
+        Shared memory shared;
+        shared.price = offer.price;
+        _settle(market, offerId, answers, shared);
+        _earn(offerId, shared.total);
+    }
 
-        bytes32 domain = _domainSeparatorV4();
+    function _settle(
+        IOfferBook.Market calldata market,
+        uint32 offerId,
+        SignedAnswer[] calldata answers,
+        Shared memory shared
+    ) private {
+        shared.domain = _domainSeparatorV4();
         // Asked once for all: only where access is restricted does each requester matter.
         bool open = REGISTRY.isUnrestricted(market.modelId, market.version, market.epoch);
-
-        uint256 total;
-        uint256 owed;
-        uint256 used; // the word of nonces that this answer and its neighbours share, written once
-        bool fresh = true; // whether that word has to be read
+        bool last;
+        bool fresh = true; // whether the word of nonces has to be read
         for (uint256 i = 0; i < answers.length; ++i) {
             SignedAnswer calldata answer = answers[i];
-            address requester = answer.requester;
-            uint256 nonce = answer.nonce;
-            if (fresh) used = _used[requester][nonce >> 8];
-            uint256 bit = 1 << (nonce & 0xff);
-            require(used & bit == 0, SignedNonceUsed(requester, nonce));
-            used |= bit;
-            _check(_digest(domain, offerId, answer), answer, offer.price);
-            uint256 paid = uint256(offer.price) * answer.charged;
-            owed += paid;
-            emit SignedRequestSettled(requester, offerId, nonce, paid, answer.inputHash, answer.output);
+            if (fresh) shared.used = _used[answer.requester][answer.nonce >> 8];
+            _take(offerId, answer, shared);
 
-            bool last = true;
-            fresh = true;
+            last = fresh = true;
             if (i + 1 < answers.length) {
                 SignedAnswer calldata next = answers[i + 1];
-                last = next.requester != requester;
-                fresh = last || next.nonce >> 8 != nonce >> 8;
+                last = next.requester != answer.requester;
+                fresh = last || next.nonce >> 8 != answer.nonce >> 8;
             }
             // Until here there were static calls only, so nobody has used them meanwhile.
-            if (fresh) _used[requester][nonce >> 8] = used;
+            if (fresh) _used[answer.requester][answer.nonce >> 8] = shared.used;
             if (last) {
-                if (!open) REGISTRY.requireAccess(market.modelId, market.version, market.epoch, requester);
-                VAULT.lockDelayed(requester, market.token, owed);
-                total += owed;
-                owed = 0;
+                if (!open) REGISTRY.requireAccess(market.modelId, market.version, market.epoch, answer.requester);
+                VAULT.lockDelayed(answer.requester, market.token, shared.owed);
+                shared.total += shared.owed;
+                shared.owed = 0;
             }
         }
-        _earn(offerId, total);
+    }
+
+    /// @dev One answer: its nonce, everything that is checked, its price, its event.
+    function _take(uint32 offerId, SignedAnswer calldata answer, Shared memory shared) private {
+        address requester = answer.requester;
+        uint256 nonce = answer.nonce;
+        uint256 bit = 1 << (nonce & 0xff);
+        require(shared.used & bit == 0, SignedNonceUsed(requester, nonce));
+        shared.used |= bit;
+        _check(_digest(shared.domain, offerId, answer), answer, shared.price);
+        uint256 paid = shared.price * answer.charged;
+        shared.owed += paid;
+        emit SignedRequestSettled(requester, offerId, nonce, paid, answer.inputHash, answer.output);
     }
 
     /* READING */
