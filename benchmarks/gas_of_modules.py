@@ -16,7 +16,7 @@ from eth_utils import keccak
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "tests" / "helpers")]
 
-from system import ETHER, NATIVE, Provider, waiting  # noqa: E402 -- the path has to be set first
+from system import ETHER, NATIVE, Provider, compact, waiting  # noqa: E402 -- the path has to be set first
 
 from offchain_worker import batch_tree  # noqa: E402
 
@@ -108,7 +108,7 @@ class SignedRows:
             "signature": b"",
         }
         digest = self.system.signed.requestDigest(self.offer, asked)
-        asked["signature"] = bytes(self.keys[index].unsafe_sign_hash(digest).signature)
+        asked["signature"] = compact(self.keys[index].unsafe_sign_hash(digest))
         return asked
 
     def _settle(self, indices: list[int]) -> Any:

@@ -164,6 +164,11 @@ contract ModelRegistry is IModelRegistry {
     }
 
     /// @inheritdoc IModelRegistry
+    function isUnrestricted(bytes32 modelId, uint32 number, uint32 epoch) external view returns (bool) {
+        return _requireInUse(modelId, number, epoch).access == Access.Public;
+    }
+
+    /// @inheritdoc IModelRegistry
     function requireOfferable(
         bytes32 modelId,
         uint32 number,

@@ -15,10 +15,10 @@ contract Vault is IVault, ReentrancyGuardTransient {
 
     /* STORAGE */
 
-    /// @dev What an account has of one token, in one slot.
+    /// @dev What an account has of one token: free in the low half, delayed in the high half. Packed by hand, because
+    /// Solidity would read the word again to write a half.
     struct Balance {
-        uint128 free;
-        uint128 delayed;
+        uint256 word;
     }
 
     /// @dev What an account announced to take out of its delayed part.
@@ -82,13 +82,14 @@ contract Vault is IVault, ReentrancyGuardTransient {
     /// @inheritdoc IVault
     function delay(address token, uint256 amount) external {
         _debit(msg.sender, token, amount);
-        _setDelayed(msg.sender, token, _balances[msg.sender][token].delayed + amount);
+        Balance storage balance = _balances[msg.sender][token];
+        _setDelayed(balance, (balance.word >> 128) + amount);
         emit Delayed(msg.sender, token, amount);
     }
 
     /// @inheritdoc IVault
     function announceUndelay(address token, uint256 amount) external {
-        uint256 held = _balances[msg.sender][token].delayed;
+        uint256 held = _balances[msg.sender][token].word >> 128;
         require(amount <= held, VaultDelayedTooLow(held, amount));
         uint40 at = uint40(block.timestamp + DELAY);
         // forge-lint: disable-next-line(unsafe-typecast) -- at most `delayed`, which has 128 bits
@@ -101,9 +102,10 @@ contract Vault is IVault, ReentrancyGuardTransient {
         Leaving memory leaving = _leaving[msg.sender][token];
         require(leaving.at != 0 && block.timestamp >= leaving.at, VaultStillDelayed(block.timestamp, leaving.at));
         delete _leaving[msg.sender][token];
-        uint256 held = _balances[msg.sender][token].delayed;
+        Balance storage balance = _balances[msg.sender][token];
+        uint256 held = balance.word >> 128;
         uint256 amount = leaving.amount < held ? leaving.amount : held; // modules may have spent some meanwhile
-        _setDelayed(msg.sender, token, held - amount);
+        _setDelayed(balance, held - amount);
         _credit(msg.sender, token, amount);
         emit Undelayed(msg.sender, token, amount);
     }
@@ -113,9 +115,13 @@ contract Vault is IVault, ReentrancyGuardTransient {
     /// @inheritdoc IVault
     function lockDelayed(address account, address token, uint256 amount) external {
         require(_allowed[account][msg.sender], VaultModuleNotAllowed(account, msg.sender));
-        uint256 held = _balances[account][token].delayed;
+        Balance storage balance = _balances[account][token];
+        uint256 word = balance.word;
+        uint256 held = word >> 128;
         require(held >= amount, VaultDelayedTooLow(held, amount));
-        _setDelayed(account, token, held - amount);
+        unchecked {
+            balance.word = word - (amount << 128); // held >= amount
+        }
         _locked[msg.sender][token] += amount;
     }
 
@@ -165,12 +171,12 @@ contract Vault is IVault, ReentrancyGuardTransient {
 
     /// @inheritdoc IVault
     function free(address account, address token) external view returns (uint256) {
-        return _balances[account][token].free;
+        return uint128(_balances[account][token].word);
     }
 
     /// @inheritdoc IVault
     function delayed(address account, address token) external view returns (uint256) {
-        return _balances[account][token].delayed;
+        return _balances[account][token].word >> 128;
     }
 
     /// @inheritdoc IVault
@@ -193,31 +199,59 @@ contract Vault is IVault, ReentrancyGuardTransient {
         return _allowed[account][module];
     }
 
+    /* READING AS ERC-6909 */
+
+    /// @inheritdoc IVault
+    function balanceOf(address owner, uint256 id) external view returns (uint256) {
+        return _isToken(id) ? uint128(_balances[owner][address(uint160(id))].word) : 0;
+    }
+
+    /// @inheritdoc IVault
+    function totalSupply(uint256 id) external view returns (uint256) {
+        return _isToken(id) ? _accounted[address(uint160(id))] : 0;
+    }
+
+    /// @inheritdoc IVault
+    function isOperator(address owner, address spender) external view returns (bool) {
+        return _allowed[owner][spender];
+    }
+
+    /// @inheritdoc IVault
+    function allowance(address, address, uint256) external pure returns (uint256) {
+        return 0;
+    }
+
     /* INTERNALS */
+
+    /// @dev Whether an ERC-6909 id is an address written as a number.
+    function _isToken(uint256 id) private pure returns (bool) {
+        return id <= type(uint160).max;
+    }
 
     function _credit(address account, address token, uint256 amount) private {
         require(account != address(0), VaultZeroAccount());
         if (amount == 0) return;
         Balance storage balance = _balances[account][token];
-        uint256 sum = balance.free + amount;
+        uint256 word = balance.word;
+        uint256 sum = uint128(word) + amount;
         require(sum <= type(uint128).max, VaultAmountTooLarge(sum, type(uint128).max));
-        // forge-lint: disable-next-line(unsafe-typecast) -- checked in the line above
-        balance.free = uint128(sum);
+        unchecked {
+            balance.word = word + amount; // the sum fits the low half
+        }
     }
 
-    function _setDelayed(address account, address token, uint256 amount) private {
+    function _setDelayed(Balance storage balance, uint256 amount) private {
         require(amount <= type(uint128).max, VaultAmountTooLarge(amount, type(uint128).max));
-        // forge-lint: disable-next-line(unsafe-typecast) -- checked in the line above
-        _balances[account][token].delayed = uint128(amount);
+        balance.word = uint128(balance.word) | (amount << 128);
     }
 
     function _debit(address account, address token, uint256 amount) private {
         Balance storage balance = _balances[account][token];
-        uint256 available = balance.free;
+        uint256 word = balance.word;
+        uint256 available = uint128(word);
         require(available >= amount, VaultBalanceTooLow(available, amount));
         unchecked {
-            // forge-lint: disable-next-line(unsafe-typecast) -- available fits and available >= amount
-            balance.free = uint128(available - amount);
+            balance.word = word - amount; // available >= amount
         }
     }
 }

@@ -243,6 +243,10 @@ interface IModelRegistry is IERC2981 {
     /// {RegistryVersionNotInUse}, {RegistryAccessDenied} or {RegistryRuleRefused}.
     function requireAccess(bytes32 modelId, uint32 version, uint32 epoch, address account) external view;
 
+    /// @notice Whether {requireAccess} lets every account through, so that one call answers for many.
+    /// @dev Reverts as {requireAccess} (but for the account).
+    function isUnrestricted(bytes32 modelId, uint32 version, uint32 epoch) external view returns (bool);
+
     /// @notice Reverts unless an offer may be opened for this version, epoch, token and policy; returns the terms.
     /// @dev Reverts as {requireAccess} (but for the account), or {RegistryTokenMismatch}, {RegistryPolicyNotAllowed}.
     function requireOfferable(

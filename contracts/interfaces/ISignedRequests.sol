@@ -15,19 +15,20 @@ interface ISignedRequests is IEarnings {
 
     /// @notice A signed request and its answer.
     /// @param requester Account that signed and pays.
-    /// @param units Most units of work that it pays for.
     /// @param charged Units that the provider charges for, 1 to `units`.
+    /// @param units Most units of work that it pays for. From here to `inputHash` members stand as they are signed.
     /// @param deadline Until when it may be settled, Unix time in seconds.
     /// @param price Most that it pays for all units, in the smallest unit of the market's token.
     /// @param nonce Any number that the requester has not used; they need no order.
     /// @param inputHash Keccak-256 of the input bytes, which went to the provider off chain.
     /// @param output Canonical output bytes (DAG-CBOR map), 1 to {MAX_OUTPUT} long. Public for ever.
     /// @param signature By the requester over `SignedRequest(uint32 offerId,uint32 units,uint40 deadline,uint96 price,
-    /// uint256 nonce,bytes32 inputHash)`: 65 bytes, or what its contract account accepts (ERC-1271).
+    /// uint256 nonce,bytes32 inputHash)`: 64 bytes (`r`, and `s` with the parity in its highest bit: ERC-2098, the
+    /// cheaper form), 65 bytes, or what its contract account accepts (ERC-1271). Low `s` in both forms.
     struct SignedAnswer {
         address requester;
-        uint32 units;
         uint32 charged;
+        uint32 units;
         uint40 deadline;
         uint96 price;
         uint256 nonce;
@@ -77,8 +78,8 @@ interface ISignedRequests is IEarnings {
     /* ACTING */
 
     /// @notice Settles answers to signed requests for one offer. Only the operator of its provider.
-    /// @dev All or nothing; simulate first. Cheapest when answers of one requester stand together. Reverts with an
-    /// error above, as {IModelRegistry.requireAccess}, or as {IVault.lockDelayed}.
+    /// @dev All or nothing; simulate first. Cheapest when answers of one requester stand together, in the order of
+    /// their nonces. Reverts with an error above, as {IModelRegistry.requireAccess}, or as {IVault.lockDelayed}.
     /// @param market Market of the offer.
     /// @param offerId Offer that the requests name.
     /// @param answers Requests and answers.

@@ -9,6 +9,9 @@ pragma solidity 0.8.37;
 /// module by the module's address, so no role, record or upgrade can ever reach money that its account did not hand
 /// over.
 ///
+/// The last part has ERC-6909's reading functions, for wallets that show balances. It is no ERC-6909 token: nothing can
+/// be transferred or approved, so it does not say by ERC-165 that it is one, and it emits none of its events.
+///
 /// Assumptions about the outside. Or funds are wrong: an ERC-20 token never changes balances by itself (no rebasing).
 /// Or funds are stuck: a token lets this contract transfer what it holds.
 interface IVault {
@@ -172,4 +175,24 @@ interface IVault {
 
     /// @notice Whether `account` opted into `module`.
     function isAllowed(address account, address module) external view returns (bool);
+
+    /* READING AS ERC-6909 */
+
+    /// @notice Free money of `owner`; the same as {free}.
+    /// @dev Delayed and locked money is not in it, so the balances of all accounts are at most {totalSupply}.
+    /// @param owner Account.
+    /// @param id The token's address as a number: 0 for the native token. Any larger number is no token: 0.
+    /// @return Amount in the smallest unit of the token, whose contract says how many decimals it has (native: 18).
+    function balanceOf(address owner, uint256 id) external view returns (uint256);
+
+    /// @notice Everything that the Vault keeps of a token; the same as {accounted}.
+    /// @param id As in {balanceOf}.
+    function totalSupply(uint256 id) external view returns (uint256);
+
+    /// @notice Whether `owner` opted into `spender`; the same as {isAllowed}.
+    /// @dev A module locks free and delayed money; it cannot transfer it as an operator of ERC-6909 could.
+    function isOperator(address owner, address spender) external view returns (bool);
+
+    /// @notice Always 0: an account opts into a module as a whole, or not.
+    function allowance(address owner, address spender, uint256 id) external view returns (uint256);
 }

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 import {IOfferBook} from "../interfaces/IOfferBook.sol";
@@ -25,6 +26,20 @@ contract SignedRequests is ISignedRequests, Earnings, EIP712 {
 
     /// @notice The verifier of the one policy that markets may have here.
     address public immutable SIGNATURE;
+
+    /// @dev What answers settled together share.
+    /// @param domain EIP-712 domain separator.
+    /// @param price Of the offer, per unit.
+    /// @param total Paid by all requesters.
+    /// @param owed By the present requester, and not yet taken.
+    /// @param used The word of nonces of the present answer and its neighbours, written once.
+    struct Shared {
+        bytes32 domain;
+        uint256 price;
+        uint256 total;
+        uint256 owed;
+        uint256 used;
+    }
 
     /* STORAGE */
 
@@ -51,25 +66,56 @@ contract SignedRequests is ISignedRequests, Earnings, EIP712 {
         (IOfferBook.Offer memory offer, ) = OFFERS.offerIn(offerId, market);
         address operator = STAKING.operatorOf(offer.provider);
         require(msg.sender == operator, SignedNotOperator(msg.sender, operator));
+        Shared memory shared;
+        shared.price = offer.price;
+        _settle(market, offerId, answers, shared);
+        _earn(offerId, shared.total);
+    }
 
-        uint256 total;
-        uint256 owed;
+    function _settle(
+        IOfferBook.Market calldata market,
+        uint32 offerId,
+        SignedAnswer[] calldata answers,
+        Shared memory shared
+    ) private {
+        shared.domain = _domainSeparatorV4();
+        // Asked once for all: only where access is restricted does each requester matter.
+        bool open = REGISTRY.isUnrestricted(market.modelId, market.version, market.epoch);
+        bool last;
+        bool fresh = true; // whether the word of nonces has to be read
         for (uint256 i = 0; i < answers.length; ++i) {
             SignedAnswer calldata answer = answers[i];
-            _use(answer.requester, answer.nonce);
-            _check(offerId, answer, offer.price);
-            uint256 paid = uint256(offer.price) * answer.charged;
-            owed += paid;
-            emit SignedRequestSettled(answer.requester, offerId, answer.nonce, paid, answer.inputHash, answer.output);
-            // One payment and one look at the registry for all neighbours of one requester.
-            if (i + 1 == answers.length || answers[i + 1].requester != answer.requester) {
-                REGISTRY.requireAccess(market.modelId, market.version, market.epoch, answer.requester);
-                VAULT.lockDelayed(answer.requester, market.token, owed);
-                total += owed;
-                owed = 0;
+            if (fresh) shared.used = _used[answer.requester][answer.nonce >> 8];
+            _take(offerId, answer, shared);
+
+            last = fresh = true;
+            if (i + 1 < answers.length) {
+                SignedAnswer calldata next = answers[i + 1];
+                last = next.requester != answer.requester;
+                fresh = last || next.nonce >> 8 != answer.nonce >> 8;
+            }
+            // Until here there were static calls only, so nobody has used them meanwhile.
+            if (fresh) _used[answer.requester][answer.nonce >> 8] = shared.used;
+            if (last) {
+                if (!open) REGISTRY.requireAccess(market.modelId, market.version, market.epoch, answer.requester);
+                VAULT.lockDelayed(answer.requester, market.token, shared.owed);
+                shared.total += shared.owed;
+                shared.owed = 0;
             }
         }
-        _earn(offerId, total);
+    }
+
+    /// @dev One answer: its nonce, everything that is checked, its price, its event.
+    function _take(uint32 offerId, SignedAnswer calldata answer, Shared memory shared) private {
+        address requester = answer.requester;
+        uint256 nonce = answer.nonce;
+        uint256 bit = 1 << (nonce & 0xff);
+        require(shared.used & bit == 0, SignedNonceUsed(requester, nonce));
+        shared.used |= bit;
+        _check(_digest(shared.domain, offerId, answer), answer, shared.price);
+        uint256 paid = shared.price * answer.charged;
+        shared.owed += paid;
+        emit SignedRequestSettled(requester, offerId, nonce, paid, answer.inputHash, answer.output);
     }
 
     /* READING */
@@ -80,33 +126,29 @@ contract SignedRequests is ISignedRequests, Earnings, EIP712 {
     }
 
     /// @inheritdoc ISignedRequests
-    function requestDigest(uint32 offerId, SignedAnswer calldata asked) public view returns (bytes32) {
-        return
-            _hashTypedDataV4(
-                keccak256(
-                    abi.encode(
-                        REQUEST_TYPEHASH,
-                        offerId,
-                        asked.units,
-                        asked.deadline,
-                        asked.price,
-                        asked.nonce,
-                        asked.inputHash
-                    )
-                )
-            );
+    function requestDigest(uint32 offerId, SignedAnswer calldata asked) external view returns (bytes32) {
+        return _digest(_domainSeparatorV4(), offerId, asked);
     }
 
     /* INTERNALS */
 
-    function _use(address requester, uint256 nonce) private {
-        uint256 bit = 1 << (nonce & 0xff);
-        uint256 word = _used[requester][nonce >> 8];
-        require(word & bit == 0, SignedNonceUsed(requester, nonce));
-        _used[requester][nonce >> 8] = word | bit;
+    /// @dev Assembly, because Solidity would check and copy the five members one by one. They stand in calldata as in
+    /// the signed type, `units` first. A member with dirty upper bits has another hash than what a requester signed.
+    function _digest(bytes32 domain, uint32 offerId, SignedAnswer calldata asked) private pure returns (bytes32) {
+        bytes32 typeHash = REQUEST_TYPEHASH;
+        bytes32 structHash;
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            let words := mload(0x40)
+            mstore(words, typeHash)
+            mstore(add(words, 0x20), offerId)
+            calldatacopy(add(words, 0x40), add(asked, 0x40), 0xa0)
+            structHash := keccak256(words, 0xe0)
+        }
+        return MessageHashUtils.toTypedDataHash(domain, structHash);
     }
 
-    function _check(uint32 offerId, SignedAnswer calldata answer, uint256 price) private view {
+    function _check(bytes32 digest, SignedAnswer calldata answer, uint256 price) private view {
         require(block.timestamp <= answer.deadline, SignedTooLate(block.timestamp, answer.deadline));
         require(
             answer.charged > 0 && answer.charged <= answer.units,
@@ -116,15 +158,17 @@ contract SignedRequests is ISignedRequests, Earnings, EIP712 {
         require(asked <= answer.price, SignedPriceTooLow(answer.price, asked));
         uint256 length = answer.output.length;
         require(length > 0 && length <= MAX_OUTPUT, SignedOutputLength(length, MAX_OUTPUT));
-        bytes32 digest = requestDigest(offerId, answer);
         require(_isSigned(answer, digest), SignedSignatureInvalid(answer.requester, digest));
     }
 
     /// @dev By the requester's key, or as its contract says. The key first: whether an account has code costs 2,600 gas
     /// to learn, and nobody has the key of a contract.
     function _isSigned(SignedAnswer calldata answer, bytes32 digest) private view returns (bool) {
-        (address signer, ECDSA.RecoverError error, ) = ECDSA.tryRecoverCalldata(digest, answer.signature);
+        bytes calldata signature = answer.signature;
+        (address signer, ECDSA.RecoverError error, ) = signature.length == 64
+            ? ECDSA.tryRecover(digest, bytes32(signature[:32]), bytes32(signature[32:]))
+            : ECDSA.tryRecoverCalldata(digest, signature);
         if (error == ECDSA.RecoverError.NoError && signer == answer.requester) return true;
-        return SignatureChecker.isValidERC1271SignatureNowCalldata(answer.requester, digest, answer.signature);
+        return SignatureChecker.isValidERC1271SignatureNowCalldata(answer.requester, digest, signature);
     }
 }

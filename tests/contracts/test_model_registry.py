@@ -17,6 +17,10 @@ admins
 ├── when the caller is neither owner nor admin, it reverts with RegistryNotAdmin(caller, owner)
 ├── do the daily work, and nothing that is the owner's
 └── are none of another owner's
+isUnrestricted
+├── when the version is not in use
+│   └── it reverts with RegistryVersionNotInUse
+└── it says whether access is public
 access by rule
 └── when there is no rule, or it refuses, it reverts with RegistryRuleRefused(account, rule)
 modelsFrom
@@ -243,6 +247,20 @@ def test_access_by_rule__when_there_is_none_or_it_refuses__reverts(system, stran
         with ape.reverts(system.registry.RegistryRuleRefused, **expected):
             system.registry.requireAccess(system.model_id, 1, 1, stranger)
         assert system.registry.accessRule(system.model_id) == rule
+
+
+def test_is_unrestricted__when_version_is_not_in_use__reverts(system):
+    with ape.reverts(system.registry.RegistryVersionNotInUse):
+        system.registry.isUnrestricted(system.model_id, 2, 1)
+
+
+def test_is_unrestricted__only_while_access_is_public(system, model_owner):
+    assert system.registry.isUnrestricted(system.model_id, 1, 1)
+    for access in (1, 2):
+        system.registry.setAccess(system.model_id, access, sender=model_owner)
+        assert not system.registry.isUnrestricted(system.model_id, 1, 1)
+    system.registry.setAccess(system.model_id, 0, sender=model_owner)
+    assert system.registry.isUnrestricted(system.model_id, 1, 1)
 
 
 def test_models_from__gives_every_model_once(system, stranger):

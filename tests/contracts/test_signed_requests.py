@@ -9,21 +9,24 @@ settle
 │   └── it reverts with OfferMarketMismatch(marketId, expected)
 ├── when the deadline has passed
 │   └── it reverts with SignedTooLate(time, deadline)
-├── when the nonce was used, in this or an earlier call
+├── when the nonce was used, in this or an earlier call, next to it or further away, in either form of signature
 │   └── it reverts with SignedNonceUsed(requester, nonce)
-├── when anything differs from what was signed, or it was signed for another chain or contract
+├── when anything differs from what was signed, or it was signed for another chain or contract, or s is high
 │   └── it reverts with SignedSignatureInvalid(requester, digest)
+├── when a member is not written as the ABI wants it, it reverts
 ├── when the price signed for is too low
 │   └── it reverts with SignedPriceTooLow(signed, asked)
 ├── when units or output are out of range
 │   └── it reverts with SignedUnitsOutOfRange(units, limit), SignedOutputLength(length, limit)
-├── when the model is closed to the requester
+├── when the model is closed to one of the requesters
 │   └── it reverts with RegistryAccessDenied(account, until)
 ├── when the delayed money is too little, or the requester did not opt in
 │   └── it reverts with VaultDelayedTooLow(delayed, needed), VaultModuleNotAllowed(account, module)
 └── when all is fine
     ├── it takes the exact price from the delayed part and adds it to the offer's earnings
     ├── it works for a contract account
+    ├── it takes a signature of 64 bytes (ERC-2098) too; which form a contract account takes is its own affair
+    ├── each nonce is used, whatever words they stand in and in what order
     └── many requesters are settled at once
 claim
 └── it splits by the rates of the offer
@@ -39,11 +42,15 @@ the delayed part
 import ape
 import pytest
 from eth_account import Account
+from eth_account.messages import encode_typed_data
 from eth_utils import keccak
-from system import ASK, ETHER, MODEL_PRICE, NATIVE, OUTPUT
+from system import ASK, ETHER, MODEL_PRICE, NATIVE, OUTPUT, compact
 
 PRICE = ASK + MODEL_PRICE
 DAY = 86_400
+ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+HIGH = ORDER // 2 + 1
+"""The group of secp256k1, and the smallest high s."""
 
 
 @pytest.fixture
@@ -58,7 +65,7 @@ def ready(system, provider, requester):
 def signed(ready, provider, requester, chain):
     """Makes a signed answer; changes after signing by `later`."""
 
-    def make(signer=None, later=None, **changes):
+    def make(signer=None, later=None, short=False, **changes):
         signer = signer or requester
         answer = {
             "requester": signer,
@@ -72,8 +79,9 @@ def signed(ready, provider, requester, chain):
             "signature": b"",
         } | changes
         digest = ready.signed.requestDigest(provider.offer, answer)
-        signature = Account.unsafe_sign_hash(digest, signer.private_key).signature
-        return answer | {"signature": bytes(signature)} | (later or {})
+        signature = Account.unsafe_sign_hash(digest, signer.private_key)
+        written = compact(signature) if short else bytes(signature.signature)
+        return answer | {"signature": written} | (later or {})
 
     return make
 
@@ -140,6 +148,63 @@ def test_settle__when_nonce_was_used__reverts(ready, requester, signed, settle):
         settle(signed(inputHash=keccak(b"other")))
 
 
+@pytest.mark.parametrize("between", [(), (8,), (256,), (8, 256)])
+def test_settle__when_nonce_is_used_twice_in_one_call__reverts(
+    ready, requester, signed, settle, between
+):
+    """Neighbours share a word of nonces that is written once; the second use may follow after another word."""
+    expected = {"requester": requester.address, "nonce": 7}
+    answers = [signed(nonce=n, short=n > 7) for n in (7, *between)]
+    with ape.reverts(ready.signed.SignedNonceUsed, **expected):
+        settle(*answers, signed(short=True))
+
+
+def test_settle__when_nonce_is_used_again_after_another_requester__reverts(
+    ready, requester, signed, settle, stranger
+):
+    ready.vault.deposit(stranger, NATIVE, ETHER, value=ETHER, sender=stranger)
+    ready.vault.delay(NATIVE, ETHER, sender=stranger)
+    ready.vault.allowModule(ready.signed, True, sender=stranger)
+    with ape.reverts(ready.signed.SignedNonceUsed, **{"requester": requester.address, "nonce": 7}):
+        settle(signed(), signed(signer=stranger), signed())
+
+
+def test_settle__when_signed_in_the_other_form__uses_the_same_nonce(ready, signed, settle):
+    settle(signed())
+    with ape.reverts(ready.signed.SignedNonceUsed):
+        settle(signed(short=True))
+
+
+@pytest.mark.parametrize("length", [0, 1, 63, 64, 66])
+def test_settle__when_short_signature_is_cut_or_blank__reverts(ready, signed, settle, length):
+    whole = signed(short=True)
+    written = bytes(64) if length == 64 else (whole["signature"] + b"\x00\x00")[:length]
+    with ape.reverts(ready.signed.SignedSignatureInvalid):
+        settle(whole | {"signature": written})
+
+
+def test_settle__when_short_signature_has_the_other_parity_or_high_s__reverts(
+    ready, signed, settle
+):
+    """In 64 bytes only 255 bits are left for s, of which the upper half is refused as in 65."""
+    answer = signed(short=True)
+    r, vs = answer["signature"][:32], int.from_bytes(answer["signature"][32:])
+    parity, s = vs >> 255, vs & (2**255 - 1)
+    twin = ORDER - s
+    for forged in (vs ^ 1 << 255, (1 - parity) << 255 | twin & (2**255 - 1), parity << 255 | HIGH):
+        with ape.reverts(ready.signed.SignedSignatureInvalid):
+            settle(answer | {"signature": r + forged.to_bytes(32)})
+
+
+@pytest.mark.parametrize("length", [64, 65])
+def test_settle__when_short_signature_is_of_somebody_else__reverts(
+    ready, requester, signed, settle, stranger, length
+):
+    forged = signed(signer=stranger, short=length == 64, later={"requester": requester})
+    with ape.reverts(ready.signed.SignedSignatureInvalid):
+        settle(forged)
+
+
 @pytest.mark.parametrize(
     "later",
     [
@@ -155,6 +220,23 @@ def test_settle__when_nonce_was_used__reverts(ready, requester, signed, settle):
 def test_settle__when_anything_differs_from_what_was_signed__reverts(ready, signed, settle, later):
     with ape.reverts(ready.signed.SignedSignatureInvalid):
         settle(signed(later=later))
+
+
+@pytest.mark.parametrize("member", ["units", "deadline", "price"])
+def test_settle__when_a_member_has_dirty_upper_bits__reverts(
+    ready, provider, signed, settle, member
+):
+    """No second way to write what was signed: the ABI's rules hold although the members are hashed unread."""
+    value = {"units": 2**31 + 1, "deadline": 2**39 + 1, "price": 2**95 + 1}[member]
+    answers = [signed(**({"price": 2**96 - 1} | {member: value}))]
+    data = ready.signed.settle.encode_input(ready.market, provider.offer, answers)
+    word = value.to_bytes(32)
+    assert data.count(word) == 1
+
+    with ape.reverts():
+        dirty = data.replace(word, b"\x01" + word[1:])
+        provider.operator.transfer(ready.signed, 0, data=dirty)
+    provider.operator.transfer(ready.signed, 0, data=data)
 
 
 def test_settle__when_signed_for_another_offer__reverts(ready, signed, settle, accounts):
@@ -176,9 +258,8 @@ def test_settle__when_signature_is_of_somebody_else__reverts(
 def test_settle__when_signature_is_turned_to_its_twin__reverts(ready, signed, settle):
     """The same signature with high s: valid for ecrecover, refused here."""
     answer = signed()
-    order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
     r, s, v = (answer["signature"][:32], answer["signature"][32:64], answer["signature"][64])
-    twin = r + (order - int.from_bytes(s)).to_bytes(32) + bytes([55 - v])
+    twin = r + (ORDER - int.from_bytes(s)).to_bytes(32) + bytes([55 - v])
 
     with ape.reverts(ready.signed.SignedSignatureInvalid):
         settle(answer | {"signature": twin})
@@ -209,6 +290,20 @@ def test_settle__when_model_is_closed_to_the_requester__reverts(ready, signed, s
 
     with ape.reverts(ready.registry.RegistryAccessDenied):
         settle(signed())
+
+
+def test_settle__when_model_is_closed_to_the_last_of_many__reverts(
+    ready, requester, signed, settle, stranger, model_owner
+):
+    ready.vault.deposit(stranger, NATIVE, ETHER, value=ETHER, sender=stranger)
+    ready.vault.delay(NATIVE, ETHER, sender=stranger)
+    ready.vault.allowModule(ready.signed, True, sender=stranger)
+    ready.registry.setAccess(ready.model_id, 1, sender=model_owner)
+    ready.registry.grantAccess(ready.model_id, requester, 2**40 - 1, sender=model_owner)
+
+    with ape.reverts(ready.registry.RegistryAccessDenied, **{"account": stranger.address}):
+        settle(signed(), signed(signer=stranger))
+    settle(signed())
 
 
 def test_settle__when_delayed_money_is_too_little__reverts(ready, signed, settle, requester):
@@ -258,6 +353,56 @@ def test_settle__many_requesters_at_once(ready, provider, requester, signed, set
     assert ready.signed.earnedBy(provider.offer) == 7 * PRICE
 
 
+def test_settle__takes_a_signature_of_64_bytes(ready, provider, requester, signed, settle):
+    for nonce in range(8):  # both parities
+        settle(signed(nonce=nonce, short=True))
+
+    assert ready.vault.delayed(requester, NATIVE) == ETHER - 8 * PRICE
+    assert ready.signed.earnedBy(provider.offer) == 8 * PRICE
+
+
+def test_settle__uses_each_nonce_whatever_the_order(ready, requester, signed, settle):
+    nonces = [255, 0, 256, 1, 511, 2**256 - 1, 257]
+
+    settle(*[signed(nonce=nonce) for nonce in nonces])
+
+    assert all(ready.signed.isNonceUsed(requester, nonce) for nonce in nonces)
+    unused = [2, 254, 258, 510, 512, 2**256 - 2]
+    assert not any(ready.signed.isNonceUsed(requester, nonce) for nonce in unused)
+    for nonce in nonces:
+        with ape.reverts(ready.signed.SignedNonceUsed):
+            settle(signed(nonce=nonce))
+
+
+def test_request_digest__is_that_of_the_typed_data(ready, provider, requester, signed):
+    """Hashed where it lies in the call's data; here from the type, by a library that knows nothing of ours."""
+    answer = signed(price=2**96 - 1, nonce=2**256 - 1, units=2**32 - 1, deadline=2**40 - 1)
+    types = {
+        "uint32": ("offerId", "units"),
+        "uint40": ("deadline",),
+        "uint96": ("price",),
+        "uint256": ("nonce",),
+        "bytes32": ("inputHash",),
+    }
+    order = ("offerId", "units", "deadline", "price", "nonce", "inputHash")
+    kinds = {name: kind for kind, names in types.items() for name in names}
+    domain = {
+        "name": "Lattice Signed Requests",
+        "version": "1",
+        "chainId": ape.chain.chain_id,
+        "verifyingContract": ready.signed.address,
+    }
+    message = {name: answer[name] for name in order if name != "offerId"}
+    encoded = encode_typed_data(
+        domain,
+        {"SignedRequest": [{"name": name, "type": kinds[name]} for name in order]},
+        message | {"offerId": provider.offer},
+    )
+    expected = keccak(b"\x19\x01" + encoded.header + encoded.body)
+
+    assert ready.signed.requestDigest(provider.offer, answer) == expected
+
+
 def test_settle__for_a_contract_account__asks_the_account(
     ready, requester, signed, settle, stranger, project
 ):
@@ -269,7 +414,10 @@ def test_settle__for_a_contract_account__asks_the_account(
     ):
         wallet.execute(ready.vault, 0, call, sender=stranger)
     answer = signed(signer=stranger, later={"requester": wallet.address})
+    short = signed(signer=stranger, short=True, later={"requester": wallet.address})
 
+    with ape.reverts(ready.signed.SignedSignatureInvalid):  # this account takes 65 bytes only
+        settle(short)
     settle(answer)
 
     assert ready.vault.delayed(wallet, NATIVE) == ETHER - PRICE

@@ -1,4 +1,4 @@
-"""Vault: deposit, withdraw, allowModule, lock, depositAndLock, release, releaseSplit
+"""Vault: deposit, withdraw, allowModule, lock, depositAndLock, release, releaseSplit, reading as ERC-6909
 
 deposit
 ├── when the value is not the amount
@@ -36,12 +36,20 @@ releaseSplit
 ├── when the module holds less than all three amounts
 │   └── it reverts with VaultLockedTooLow(locked, needed)
 └── it frees money for each
+reading as ERC-6909: balanceOf, totalSupply, isOperator, allowance
+├── when the id has bits above an address
+│   └── it is no token: 0
+├── when money is delayed or locked
+│   └── it is in the supply and not in the balance
+├── it says the same as free, accounted and isAllowed, for the native token and for an ERC-20
+└── it does not claim to be a token: no ERC-165, nothing to transfer or approve, allowance 0
 forced ether
 └── when ether is forced in, the ledger does not change
 """
 
 import ape
 import pytest
+from eth_utils import keccak
 from system import ETHER, NATIVE
 
 ZERO = NATIVE
@@ -238,6 +246,67 @@ def test_release__frees_money_for_any_account(system, stranger, module, accounts
     system.vault.release(accounts[7], NATIVE, 2, sender=module)
 
     assert (system.free(accounts[7]), system.vault.locked(module, NATIVE)) == (2, 1)
+
+
+@pytest.mark.parametrize("upper", [1 << 160, 1 << 255, 2**256 - 2**160])
+def test_erc6909__when_id_is_more_than_an_address__is_no_token(system, stranger, token, upper):
+    token.mint(stranger, 50, sender=stranger)
+    token.approve(system.vault, 50, sender=stranger)
+    system.vault.deposit(stranger, token, 50, sender=stranger)
+
+    for address in (NATIVE, token.address):
+        token_id = upper + int(address, 16)
+        assert system.vault.accounted(address) > 0
+        assert system.vault.balanceOf(system.requester, token_id) == 0
+        assert system.vault.balanceOf(stranger, token_id) == 0
+        assert system.vault.totalSupply(token_id) == 0
+
+
+def test_erc6909__when_money_is_delayed_or_locked__is_in_the_supply_only(system, stranger, module):
+    vault = system.vault
+    vault.deposit(stranger, NATIVE, 10, value=10, sender=stranger)
+    vault.allowModule(module, True, sender=stranger)
+    supply = vault.totalSupply(0)
+
+    vault.delay(NATIVE, 3, sender=stranger)
+    vault.lock(stranger, NATIVE, 2, sender=module)
+
+    assert vault.balanceOf(stranger, 0) == 5
+    assert vault.balanceOf(module, 0) == 0
+    assert vault.totalSupply(0) == supply
+
+
+def test_erc6909__says_what_the_vault_says(system, stranger, token, module):
+    vault, token_id = system.vault, int(token.address, 16)
+    token.mint(stranger, 50, sender=stranger)
+    token.approve(vault, 50, sender=stranger)
+    vault.deposit(stranger, token, 50, sender=stranger)
+    vault.deposit(stranger, NATIVE, 7, value=7, sender=stranger)
+
+    assert vault.balanceOf(stranger, token_id) == 50 == vault.free(stranger, token)
+    assert vault.balanceOf(stranger, 0) == 7 == vault.free(stranger, NATIVE)
+    assert vault.totalSupply(token_id) == 50 == vault.accounted(token)
+    assert vault.totalSupply(0) == vault.accounted(NATIVE)
+    assert not vault.isOperator(stranger, module)
+    vault.allowModule(module, True, sender=stranger)
+    assert vault.isOperator(stranger, module)
+    assert not vault.isOperator(module, stranger)
+    vault.allowModule(module, False, sender=stranger)
+    assert not vault.isOperator(stranger, module)
+
+
+def test_erc6909__does_not_claim_to_be_a_token(system, stranger, module):
+    """ERC-165 asks with at most 30,000 gas; a call that reverts means no."""
+    vault = system.vault
+    vault.allowModule(module, True, sender=stranger)
+    assert vault.allowance(stranger, module, 0) == 0
+    offered = {entry.name for entry in vault.contract_type.methods}
+    assert not offered & {"supportsInterface", "transfer", "transferFrom", "approve", "setOperator"}
+    erc_165 = keccak(text="supportsInterface(bytes4)")[:4] + bytes.fromhex("0f632fb3").ljust(
+        32, b"\0"
+    )
+    with ape.reverts():
+        stranger.transfer(vault, 0, data=erc_165)
 
 
 def test_ledger__when_ether_is_forced_in__does_not_change(system, project, accounts):

@@ -60,6 +60,11 @@ STATES = (
 )
 
 
+def compact(signed: Any) -> bytes:
+    """A signature as ERC-2098 writes it: `r`, and `s` with the parity in its highest bit; 64 bytes."""
+    return bytes(signed.r.to_bytes(32) + (signed.s | (signed.v - 27) << 255).to_bytes(32))
+
+
 def plain(job: Any) -> dict[str, Any]:
     """The job of an event as a dictionary that can be passed back to a contract."""
     fields = dict(zip(JOB_FIELDS, job, strict=True))

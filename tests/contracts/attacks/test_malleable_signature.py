@@ -41,11 +41,23 @@ def test_flipped_signature__is_refused(system, provider, requester, signed):
     assert system.vault.delayed(requester, NATIVE) == ETHER - PRICE
 
 
-def test_settled_request__in_another_form__is_not_paid_again(system, provider, requester, signed):
+def shortened(signature):
+    """The same signature in 64 bytes (ERC-2098), which SignedRequests takes too."""
+    s = int.from_bytes(signature[32:64]) | (signature[64] - 27) << 255
+    return signature[:32] + s.to_bytes(32)
+
+
+@pytest.mark.parametrize("change", [flipped, shortened])
+def test_settled_request__in_another_form__is_not_paid_again(
+    system, provider, requester, signed, change
+):
+    other = signed | {"signature": change(signed["signature"])}
+    with ape.reverts(system.signed.SignedNonceUsed):
+        settle(system, provider, signed, other)
     settle(system, provider, signed)
 
     with ape.reverts(system.signed.SignedNonceUsed):
-        settle(system, provider, signed | {"signature": flipped(signed["signature"])})
+        settle(system, provider, other)
 
     assert system.vault.delayed(requester, NATIVE) == ETHER - PRICE
 
