@@ -28,6 +28,8 @@ answer
 │   └── that verifier is asked, and it reverts with RouterProofInvalid(verifier)
 ├── when the policy has two verifiers
 │   └── both have to accept
+├── when the offer has earned so much that its word is full
+│   └── it reverts with OfferEarningsFull(earned, limit), until somebody claims
 └── when all is fine
     ├── it settles and keeps the outcome's hash
     ├── it adds the price to the offer's earnings and takes one from its load
@@ -349,3 +351,27 @@ def test_answer__settles_earns_and_emits(system, provider, asked):
     assert system.router.isSettledWith(asked.id, asked.job, 3, OUTPUT)
     assert not system.router.isSettledWith(asked.id, asked.job, 3, b"another")
     assert not system.router.isSettledWith(asked.id, asked.job, 2, OUTPUT)
+
+
+def test_answer__when_the_offers_earnings_are_full__waits_for_a_claim(
+    system, accounts, project, provider, requester
+):
+    token = accounts[0].deploy(project.MockToken, 0)
+    model = system.register_model(accounts[7], keccak(b"paid in tokens"), token=token.address)
+    market = system.market_of(model, token=token.address)
+    system.open_offer(provider, market, ask=2**79)
+    most = 2**88 - 1
+    units = most // (2**79 + MODEL_PRICE)
+    price = units * (2**79 + MODEL_PRICE)
+    token.mint(requester, 2 * price, sender=requester)
+    token.approve(system.vault, 2 * price, sender=requester)
+    system.vault.deposit(requester, token, 2 * price, sender=requester)
+    first, second = (system.request(market=market, units=units, maxPrice=most) for _ in range(2))
+    system.answer(first, provider, units=units)
+
+    with ape.reverts(system.router.OfferEarningsFull, **{"earned": 2 * price, "limit": most}):
+        system.answer(second, provider, units=units)
+
+    system.router.claim(provider.offer, market, sender=requester)
+    system.answer(second, provider, units=units)
+    assert system.state(second.id) == "Settled"

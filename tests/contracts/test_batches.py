@@ -22,6 +22,7 @@ answer
 │   └── it reverts with BatchOutputCount(given, expected)
 ├── when a proof is missing or wrong
 │   └── it reverts with BatchProofCount(given, expected), BatchProofInvalid(verifier)
+├── when the policy has two verifiers, both have to accept
 └── it pays for all at once, and each item can be shown, but no node of the tree in its place
 refund
 ├── before the deadline, it reverts with BatchTooEarly(time, from)
@@ -36,6 +37,7 @@ always
 
 import ape
 import pytest
+from eth_abi import encode
 from eth_account import Account
 from eth_utils import keccak
 from system import ASK, ETHER, MODEL_PRICE, NATIVE, waiting
@@ -251,6 +253,32 @@ def test_answer__when_proof_is_missing_or_wrong__reverts(ready, ask, answer):
     expected = {"verifier": ready.verifier.address}
     with ape.reverts(ready.batches.BatchProofInvalid, **expected):
         answer(batch_id, batch, proofs=[bytes(65)])
+
+
+def test_answer__with_two_verifiers__needs_both(ready, ask, answer, provider, accounts, project):
+    second = accounts[0].deploy(project.MockVerifier)
+    policy = (ready.verifier.address, second.address, NATIVE)
+    ready.registry.allowPolicy(
+        ready.model_id, ready.policy_id(policy), True, sender=ready.model_owner
+    )
+    market = ready.market_of(ready.model_id, policy=policy)
+    batch_id, batch = ask(market=market, offerId=ready.open_offer(provider, market))
+    root = batch_tree.root(OUTPUTS)
+    digest = ready.batches.answerDigest(batch_id, batch, root)
+    statement = (
+        *(digest, batch_id, ready.model_id, 1, provider.number, provider.operator.address),
+        *(5, batch_tree.root(INPUTS), root),
+    )
+    types = "(bytes32,uint256,bytes32,uint32,uint32,address,uint32,bytes32,bytes32)"
+    good = keccak(encode([types], [statement]))
+
+    with ape.reverts(ready.batches.BatchProofCount, **{"given": 1, "expected": 2}):
+        answer(batch_id, batch)
+    with ape.reverts(ready.batches.BatchProofInvalid, **{"verifier": second.address}):
+        answer(batch_id, batch, claims=[bytes(32)])
+    answer(batch_id, batch, claims=[good])
+
+    assert ready.batches.stateOf(batch_id) == SETTLED
 
 
 def test_answer__pays_for_all_and_each_item_can_be_shown(ready, ask, answer, provider):

@@ -92,6 +92,10 @@ def test_open_deal__when_a_term_is_out_of_range__reverts(pinning, changes, term)
         pinning.open(**changes)
 
 
+def test_open_deal__takes_a_window_of_one_block(pinning):
+    assert pinning.deal(pinning.open(window=BLOCK_S)).windowRounds == 1
+
+
 def test_open_deal__when_the_version_has_no_root__reverts(pinning):
     unprovable = pinning.system.registry
     with ape.reverts(pinning.incentives.IncentivesNotProvable):

@@ -71,7 +71,9 @@ def test_request__under_a_resolution__reverts(system, lanes, requester, stranger
 
 def test_request__when_the_promise_is_out_of_range__reverts(system, lanes, requester, chain):
     asked = system.asking()
-    for due in (chain.pending_timestamp - 1, asked["deadline"] + 1):
+    now = chain.pending_timestamp + 1
+    chain.pending_timestamp = now  # of the block that the next transaction is in
+    for due in (now, now - 1, asked["deadline"] + 1):
         with ape.reverts(lanes.LaneDueOutOfRange, **{"dueAt": due}):
             lanes.request(asked, TIP, due, sender=requester)
 

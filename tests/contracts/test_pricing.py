@@ -3,7 +3,8 @@
 openClass
 ├── when floor, cap, target or period make no sense
 │   └── it reverts with PricingClassInvalid(floor, cap, target, period)
-└── it starts at the floor
+├── it starts at the floor
+└── when the cap is the floor, it stays there
 setClass
 ├── by others than the model's owner and admins
 │   └── it reverts with PricingNotAdmin(caller, modelId)
@@ -129,6 +130,19 @@ def test_open_class__starts_at_the_floor(system, stranger):
     assert tuple(system.pricing.priceOf(1)) == (FLOOR, 0)
     with ape.reverts(system.pricing.PricingClassUnknown, **{"classId": 2}):
         system.pricing.classAt(2)
+
+
+def test_open_class__when_the_cap_is_the_floor__is_a_fixed_price(system, work, chain, stranger):
+    fixed = CLASS | {"cap": FLOOR}
+    system.pricing.openClass(fixed, sender=stranger)
+    system.pricing.setClass(system.model_id, 2, sender=system.model_owner)
+
+    work(2 * TARGET)
+    chain.pending_timestamp += PERIOD
+    chain.mine()
+
+    price, _ = system.pricing.priceOf(2)
+    assert price == FLOOR
 
 
 def test_set_class__of_others_and_unknown__reverts(system, pricing, stranger, model_owner):

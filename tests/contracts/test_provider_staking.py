@@ -9,7 +9,11 @@ register
 │   └── it makes a second provider and leaves the first one's stake alone
 ├── from the Vault, when the owner has not opted in
 │   └── it reverts with VaultModuleNotAllowed(account, module)
-└── it locks the stake in the Vault
+├── where stakes are in a token, when value comes
+│   └── it reverts with StakingValueNotNeeded(sent)
+├── from the Vault, when there is too little
+│   └── it reverts with VaultBalanceTooLow(free, needed)
+└── it locks the stake in the Vault, in the token of the contract
 every change
 ├── when the caller is not the owner, it reverts with StakingNotOwner(caller, owner)
 └── when the provider is unknown, it reverts with StakingProviderUnknown(provider)
@@ -19,10 +23,12 @@ startUnbonding
 ├── when what is left is neither nothing nor enough
 │   └── it reverts with StakingTooLow(stake, minimum)
 └── a second time, it restarts the clock for all of it
+setOperator, setPayout
+└── when the key is zero, it reverts with StakingZeroKey
 finishUnbonding
 ├── when the time has not come, or nothing unbonds
 │   └── it reverts with StakingStillBonded(time, unlockAt)
-└── it frees the money for the owner
+└── it frees the money for the owner, in the token that was staked
 transfer
 ├── when accepted by another account, it reverts with StakingNotPendingOwner(caller, pending)
 └── takes two steps
@@ -80,6 +86,66 @@ def test_register__locks_the_stake(system, stranger, accounts):
         accounts[8],
     )
     assert (provider.stake, provider.unbonding, provider.unlockAt) == (STAKE, 0, 0)
+
+
+@pytest.fixture
+def in_token(system, stranger, accounts, project):
+    """A staking contract for an ERC-20; `stranger` has a stake and a half of it in the Vault, and has opted in."""
+    token = accounts[0].deploy(project.MockToken, 0)
+    staking = accounts[0].deploy(
+        *(project.ProviderStaking, system.vault, token, STAKE, system.access)
+    )
+    amount = 3 * STAKE // 2
+    token.mint(stranger, amount, sender=stranger)
+    token.approve(system.vault, amount, sender=stranger)
+    system.vault.deposit(stranger, token, amount, sender=stranger)
+    system.vault.allowModule(staking, True, sender=stranger)
+    return staking
+
+
+def test_register__in_a_token__when_value_comes__reverts(in_token, stranger):
+    with ape.reverts(in_token.StakingValueNotNeeded, **{"sent": 1}):
+        in_token.register(stranger, stranger, STAKE, value=1, sender=stranger)
+
+
+def test_register__in_a_token__when_there_is_too_little__reverts(system, in_token, stranger):
+    expected = {"free": 3 * STAKE // 2, "needed": 2 * STAKE}
+    with ape.reverts(system.vault.VaultBalanceTooLow, **expected):
+        in_token.register(stranger, stranger, 2 * STAKE, sender=stranger)
+
+
+def test_register__in_a_token__locks_it_and_gives_it_back(system, in_token, stranger, chain):
+    token = in_token.TOKEN()
+
+    in_token.register(stranger, stranger, STAKE, sender=stranger)
+
+    assert system.free(stranger, token) == STAKE // 2
+    assert system.vault.locked(in_token, token) == STAKE
+    assert system.vault.locked(in_token, NATIVE) == 0
+    in_token.startUnbonding(1, STAKE, sender=stranger)
+    chain.pending_timestamp += 14 * DAY + 1
+    in_token.finishUnbonding(1, sender=stranger)
+    assert system.free(stranger, token) == 3 * STAKE // 2
+    assert system.vault.locked(in_token, token) == 0
+
+
+def test_slash__in_a_token__divides_the_token(system, in_token, stranger, accounts):
+    token, slasher, victim, challenger = in_token.TOKEN(), *accounts[6:9]
+    in_token.register(stranger, stranger, STAKE, sender=stranger)
+    in_token.allowSlasher(1, slasher, True, sender=stranger)
+
+    in_token.slash(1, bytes(32), STAKE // 2, victim, STAKE // 4, challenger, sender=slasher)
+
+    paid = [system.free(account, token) for account in (victim, challenger, system.vault)]
+    assert sum(paid) == STAKE // 2
+    assert min(paid) > 0
+    assert system.vault.locked(in_token, token) == STAKE // 2
+
+
+@pytest.mark.parametrize("function", ["setOperator", "setPayout"])
+def test_keys__when_zero__revert(system, provider, function):
+    with ape.reverts(system.staking.StakingZeroKey):
+        getattr(system.staking, function)(provider.number, NATIVE, sender=provider.owner)
 
 
 @pytest.mark.parametrize(
