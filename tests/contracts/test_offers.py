@@ -34,16 +34,22 @@ claim
 │   └── it pays the new one
 └── it splits between provider, model owner and protocol, by anyone, to the wei
 draw
-├── it prefers the cheaper, the less loaded and the better reputed offer
+├── of two random tickets, it takes the offer that is cheaper, less loaded and better reputed
 ├── it never draws an offer that is closed or full while the other one fits
 └── a provider with more stake is drawn more often
 """
 
+from fractions import Fraction
+
 import ape
 import pytest
-from system import ASK, FEE_BPS, MODEL_PRICE, NATIVE, ROYALTY_BPS, STAKE, offer_terms, terms
+from eth_utils import keccak
+from system import ASK, ETHER, FEE_BPS, MODEL_PRICE, NATIVE, ROYALTY_BPS, STAKE, offer_terms, terms
 
 PRICE = ASK + MODEL_PRICE
+INPUT_UNIT = 128
+PREVRANDAO = bytes(32)
+"""What contracts read in Ape's chain, which draws a block's random number only after it ran the transactions."""
 
 
 @pytest.fixture
@@ -295,23 +301,52 @@ def drawn(system, times=16, **changes):
     return [system.request(**changes).job["offerId"] for _ in range(times)]
 
 
-def test_draw__prefers_the_cheaper_offer(system, provider, accounts):
-    cheap = system.provider(accounts[7], accounts[8], accounts[7])
-    system.open_offer(cheap, ask=ASK // 100, capacity=1_000)
+@pytest.fixture
+def draw_like(system, chain):
+    """Asks, and returns the offer that got the job and the one that the rule of `request` gives it."""
 
-    offers = drawn(system)
+    def fits(offer, length, window):
+        enough = length <= offer.inputUnits * INPUT_UNIT and window >= offer.minWindow
+        return offer.load < offer.capacity and enough
 
-    assert offers.count(cheap.offer) > offers.count(provider.offer)
+    def weight(offer):
+        return Fraction(offer.price * (offer.load + 1), offer.capacity * (offer.reputation + 1))
+
+    def act(length=16, window=600):
+        market_id, router = system.market_id, system.router
+        tickets = [router.ticketAt(market_id, i) for i in range(router.ticketCount(market_id))]
+        offers = {number: router.offer(number) for number in tickets}
+        asked = system.request(
+            input=b"a" * length, deadline=chain.pending_timestamp + window, maxPrice=ETHER
+        )
+        drawn = keccak(PREVRANDAO + asked.id.to_bytes(32))
+        halves = (drawn[:16], drawn[16:])
+        first, second = (tickets[int.from_bytes(half) % len(tickets)] for half in halves)
+        able = [each for each in (first, second) if fits(offers[each], length, window)]
+        best = min(able, key=lambda number: weight(offers[number]))  # the first, when equal
+        return asked.job["offerId"], best
+
+    return act
 
 
-def test_draw__prefers_the_less_loaded_offer(system, provider, newcomer):
-    system.open_offer(newcomer)
-    for _ in range(5):
-        system.request(offerId=provider.offer)
+def test_draw__is_the_better_of_two_random_tickets(
+    system, provider, newcomer, accounts, draw_like
+):
+    big = system.provider(accounts[4], accounts[5], accounts[6], stake=5 * STAKE)
+    system.open_offer(newcomer, ask=ASK // 4, inputUnits=1, capacity=3)
+    system.open_offer(big, ask=ASK // 2, minWindow=300, capacity=20)
+    got = set()
 
-    offers = drawn(system, times=5)
+    for number in range(40):
+        length, window = (16, 129)[number % 2], (90, 660)[number % 3 > 0]
+        try:
+            offer, expected = draw_like(length, window)
+        except ape.exceptions.TransactionError:
+            continue  # neither of the two tickets' offers could take it
+        assert offer == expected
+        got.add(offer)
 
-    assert offers.count(newcomer.offer) >= offers.count(provider.offer)
+    assert got == {provider.offer, newcomer.offer, big.offer}
 
 
 def test_draw__takes_the_one_that_fits(system, provider, newcomer):
