@@ -19,6 +19,12 @@ contract MockWallet is IERC1271 {
         return Address.functionCallWithValue(target, data, value);
     }
 
+    /// @notice Several calls in one transaction.
+    function executeAll(address[] calldata targets, bytes[] calldata calls) external {
+        require(msg.sender == OWNER, WalletNotOwner(msg.sender, OWNER));
+        for (uint256 i = 0; i < targets.length; ++i) Address.functionCall(targets[i], calls[i]);
+    }
+
     function isValidSignature(bytes32 hash, bytes calldata signature) external view returns (bytes4) {
         return ECDSA.recover(hash, signature) == OWNER ? IERC1271.isValidSignature.selector : bytes4(0xffffffff);
     }

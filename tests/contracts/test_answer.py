@@ -122,6 +122,13 @@ def test_answer__when_units_out_of_range__reverts(system, provider, asked, units
         system.answer(asked, provider, units=units)
 
 
+@pytest.mark.parametrize("length", [1, 8_192])
+def test_answer__takes_the_shortest_and_the_longest_output(system, provider, asked, length):
+    system.answer(asked, provider, output=bytes(length))
+
+    assert system.state(asked.id) == "Settled"
+
+
 @pytest.mark.parametrize("length", [0, 8_193])
 def test_answer__when_output_length_out_of_range__reverts(system, provider, asked, length):
     with ape.reverts(system.router.RouterOutputLength, **{"length": length, "limit": 8_192}):

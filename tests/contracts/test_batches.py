@@ -190,10 +190,26 @@ def test_request__with_value_for_a_token_batch__reverts(ready, ask, provider, ac
         ask(market=market, offerId=offer, value=5 * PRICE)
 
 
-def test_request__at_every_limit_at_once__works(ready, ask, requester):
-    ready.vault.deposit(requester, NATIVE, 256 * PRICE, value=256 * PRICE, sender=ready.deployer)
+def test_request__in_a_token__locks_the_token(ready, ask, provider, accounts, project, requester):
+    token = accounts[0].deploy(project.MockToken, 0)
+    model = ready.register_model(accounts[7], keccak(b"paid in tokens"), token=token.address)
+    market = ready.market_of(model, token=token.address)
+    offer = ready.open_offer(provider, market)
+    token.mint(requester, 6 * PRICE, sender=requester)
+    token.approve(ready.vault, 6 * PRICE, sender=requester)
+    ready.vault.deposit(requester, token, 6 * PRICE, sender=requester)
 
-    batch_id, batch = ask(inputs=[b"x"] * 256, maxPrice=256 * PRICE)
+    ask(market=market, offerId=offer)
+
+    assert ready.free(requester, token) == PRICE
+    assert ready.vault.locked(ready.batches, token) == 5 * PRICE
+
+
+def test_request__at_every_limit_at_once__works(ready, ask, requester, chain):
+    ready.vault.deposit(requester, NATIVE, 256 * PRICE, value=256 * PRICE, sender=ready.deployer)
+    latest = chain.pending_timestamp + 7 * 86_400
+
+    batch_id, batch = ask(inputs=[b"x"] * 256, maxPrice=256 * PRICE, deadline=latest)
 
     assert (ready.batches.stateOf(batch_id), batch["count"]) == (REQUESTED, 256)
 

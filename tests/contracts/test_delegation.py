@@ -5,6 +5,8 @@ delegate
 │   └── it reverts with StakingProviderUnknown(provider), StakingTooLow(stake, least)
 ├── when more comes than its own stake allows
 │   └── it reverts with StakingDelegationFull(delegated, limit)
+├── when it is worth less than one share
+│   └── it reverts with StakingDelegationTooLow(amount, pool)
 └── it counts for the provider's tickets
 rewardDelegators
 ├── when nobody delegates
@@ -71,6 +73,16 @@ def test_delegate__counts_for_tickets_up_to_the_multiple(system, provider, deleg
     system.staking.startUnbonding(provider.number, STAKE, sender=provider.owner)
 
     assert system.staking.stakeOf(provider.number) == 0  # nothing of its own, so nothing counts
+
+
+@pytest.mark.parametrize("amount", [0, 1])
+def test_delegate__when_it_is_worth_no_share__reverts(system, provider, delegate, accounts, amount):
+    delegate(provider, 7, 1)
+    system.staking.rewardDelegators(provider.number, 10**6, value=10**6, sender=accounts[8])
+
+    expected = {"amount": amount, "pool": 10**6 + 1}
+    with ape.reverts(system.staking.StakingDelegationTooLow, **expected):
+        delegate(provider, 8, amount)
 
 
 def test_reward__when_nobody_delegates__reverts(system, provider):

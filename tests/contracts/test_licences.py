@@ -72,6 +72,21 @@ def left(system, account):
     return system.licences.licenceOf(system.model_id, account).uses
 
 
+def test_open_sale__takes_one_use_within_a_second(licensed, open_sale, requester):
+    licensed.licences.buy(open_sale(uses=1, duration=1), sender=requester)
+
+    assert left(licensed, requester) == 1
+
+
+def test_open_sale__gives_every_sale_a_number_of_its_own(licensed, open_sale, requester, stranger):
+    cheap, dear = open_sale(price=1, uses=1), open_sale(price=2, uses=5)
+
+    licensed.licences.buy(dear, sender=requester)
+
+    assert (cheap, dear) == (1, 2)
+    assert left(licensed, requester) == 5
+
+
 def test_open_sale__when_the_caller_is_no_admin__reverts(licensed, open_sale, stranger):
     sale = open_sale()
     expected = {"caller": stranger.address, "modelId": licensed.model_id}

@@ -22,7 +22,8 @@ closeOffer
 │   └── it reverts with OfferUnknown(offerId)
 ├── when the caller does not own the provider, or it is closed
 │   └── it reverts with OfferNotOwner, OfferIsClosed
-└── it removes the tickets; open jobs go on and earnings stay claimable
+├── it removes its own tickets and no others, whatever was opened and closed before
+└── open jobs go on and earnings stay claimable
 syncTickets
 └── it follows the stake, up and down to none
 claim
@@ -39,11 +40,14 @@ draw
 └── a provider with more stake is drawn more often
 """
 
+from collections import Counter
 from fractions import Fraction
 
 import ape
 import pytest
 from eth_utils import keccak
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from system import ASK, ETHER, FEE_BPS, MODEL_PRICE, NATIVE, ROYALTY_BPS, STAKE, offer_terms, terms
 
 PRICE = ASK + MODEL_PRICE
@@ -217,6 +221,33 @@ def test_close_offer__tells_the_moved_tickets_owner(system, accounts, provider):
     assert system.router.ticketCount(system.market_id) == 0
 
 
+@settings(
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(toggled=st.lists(st.integers(0, 3), min_size=4, max_size=12))
+def test_close_offer__in_any_order__leaves_the_tickets_of_the_others(
+    system, accounts, chain, toggled
+):
+    snapshot = chain.snapshot()
+    stakes = (1, 2, 3, 7)
+    providers = [
+        system.provider(accounts[4 + i], accounts[0], accounts[0], stake=stakes[i] * STAKE)
+        for i in range(4)
+    ]
+    held: dict[int, Counter[int]] = {}
+
+    for i in toggled:
+        if i in held:
+            system.router.closeOffer(providers[i].offer, sender=providers[i].owner)
+            del held[i]
+        else:
+            held[i] = Counter({system.open_offer(providers[i]): stakes[i]})
+        count = system.router.ticketCount(system.market_id)
+        tickets = (system.router.ticketAt(system.market_id, place) for place in range(count))
+        assert Counter(tickets) == sum(held.values(), Counter())
+    chain.restore(snapshot)
+
+
 def test_sync_tickets__follows_the_stake(system, provider, stranger):
     system.staking.stake(provider.number, 3 * STAKE, value=3 * STAKE, sender=provider.owner)
     receipt = system.router.syncTickets(provider.offer, sender=stranger)
@@ -329,9 +360,7 @@ def draw_like(system, chain):
     return act
 
 
-def test_draw__is_the_better_of_two_random_tickets(
-    system, provider, newcomer, accounts, draw_like
-):
+def test_draw__is_the_better_of_two_random_tickets(system, provider, newcomer, accounts, draw_like):
     big = system.provider(accounts[4], accounts[5], accounts[6], stake=5 * STAKE)
     system.open_offer(newcomer, ask=ASK // 4, inputUnits=1, capacity=3)
     system.open_offer(big, ask=ASK // 2, minWindow=300, capacity=20)

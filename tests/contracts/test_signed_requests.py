@@ -285,6 +285,12 @@ def test_settle__when_output_is_out_of_range__reverts(ready, signed, settle, len
         settle(signed(output=b"x" * length))
 
 
+def test_settle__takes_the_longest_output(ready, requester, signed, settle):
+    settle(signed(output=b"x" * 8_192))
+
+    assert ready.signed.isNonceUsed(requester, 7)
+
+
 def test_settle__when_model_is_closed_to_the_requester__reverts(ready, signed, settle, model_owner):
     ready.registry.setAccess(ready.model_id, 1, sender=model_owner)
 
