@@ -17,7 +17,8 @@ interface IEarnings is IRevenue {
     );
 
     /// @notice Splits what an offer has earned here between provider, model owner and protocol. Anyone may call.
-    /// @dev Reverts with {IOfferBook.OfferMarketMismatch}.
+    /// @dev Of more than 2^96 − 1 it takes so much, and the next call the rest. Reverts with
+    /// {IOfferBook.OfferMarketMismatch} or {IRevenue.RevenueFeesFull}.
     /// @param offerId Offer.
     /// @param market Market of the offer, as in its {IOfferBook.OfferOpened}.
     /// @return toProvider Amount for the provider's payout address, in the token's smallest unit.

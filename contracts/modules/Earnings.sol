@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {IEarnings} from "../interfaces/IEarnings.sol";
 import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 import {IOfferBook} from "../interfaces/IOfferBook.sol";
@@ -34,8 +35,9 @@ abstract contract Earnings is IEarnings, Revenue {
         IOfferBook.Market calldata market
     ) external returns (uint256 toProvider, uint256 toModel, uint256 toProtocol) {
         (IOfferBook.Offer memory offer, uint16 feeBps) = OFFERS.offerIn(offerId, market);
-        uint256 earned = _earned[offerId];
-        _earned[offerId] = 0;
+        // At most what the books of the model can take at once; whatever is left is for the next claim.
+        uint256 earned = Math.min(_earned[offerId], type(uint96).max);
+        _earned[offerId] -= earned;
         (toProvider, toModel, toProtocol) = _payOut(market, earned, offer.price, feeBps, offer.provider);
         emit EarningsClaimed(offerId, market.token, toProvider, toModel, toProtocol);
     }

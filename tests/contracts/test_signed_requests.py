@@ -29,6 +29,9 @@ settle
     ├── each nonce is used, whatever words they stand in and in what order
     └── many requesters are settled at once
 claim
+├── when more of the protocol's share waits than fits
+│   └── it reverts with RevenueFeesFull(fees, limit), until somebody collects it
+├── when more was earned than fits into the model's books, it pays one part after the other
 └── it splits by the rates of the offer
 the delayed part
 ├── when more is made delayed than is free
@@ -447,6 +450,41 @@ def test_claim__splits_by_the_rates_of_the_offer(ready, provider, signed, settle
     assert ready.vault.locked(ready.signed, NATIVE) == fee
     revenue = ready.signed.revenueOf(ready.model_id, 1)
     assert (revenue.earned, revenue.units, revenue.fees) == (2 * PRICE, 2, fee)
+
+
+def test_claim__of_more_than_the_books_can_take__is_paid_in_parts(
+    ready, provider, requester, signed, settle, accounts, project, stranger
+):
+    token = accounts[0].deploy(project.MockToken, 0)
+    model = ready.register_model(accounts[7], keccak(b"paid in tokens"), token=token.address)
+    market = ready.market_of(model, token=token.address)
+    ready.open_offer(provider, market, ask=2**80 - 1 - MODEL_PRICE)
+    each, most = 2**16 * (2**80 - 1), 2**96 - 1
+    earned = 64 * each
+    token.mint(requester, earned, sender=requester)
+    token.approve(ready.vault, earned, sender=requester)
+    ready.vault.deposit(requester, token, earned, sender=requester)
+    ready.vault.delay(token, earned, sender=requester)
+    asked = {"units": 2**16, "charged": 2**16, "price": each}
+    settle(*[signed(nonce=nonce, **asked) for nonce in range(64)], market=market)
+    fee, fees = most * 200 // 10_000, 0
+
+    while fees + fee <= most:
+        ready.signed.claim(provider.offer, market, sender=stranger)
+        fees += fee
+        earned -= most
+        assert ready.signed.earnedBy(provider.offer) == earned
+    with ape.reverts(ready.signed.RevenueFeesFull, **{"fees": fees + fee, "limit": most}):
+        ready.signed.claim(provider.offer, market, sender=stranger)
+    ready.signed.collectFees(model, 1, sender=stranger)
+    while earned:
+        ready.signed.claim(provider.offer, market, sender=stranger)
+        earned -= min(earned, most)
+
+    ready.signed.collectFees(model, 1, sender=stranger)
+    people = (provider.payout, accounts[7], ready.treasury)
+    assert sum(ready.free(one, token) for one in people) == 64 * each
+    assert ready.vault.locked(ready.signed, token) == 0
 
 
 def test_undelay__leaves_a_day_after_it_was_announced(ready, requester, chain):
