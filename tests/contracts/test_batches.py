@@ -23,6 +23,7 @@ answer
 ├── when a proof is missing or wrong
 │   └── it reverts with BatchProofCount(given, expected), BatchProofInvalid(verifier)
 ├── when the policy has two verifiers, both have to accept
+├── when the resolution refuses the claim, it reverts with that
 └── it pays for all at once, and each item can be shown, but no node of the tree in its place
 refund
 ├── before the deadline, it reverts with BatchTooEarly(time, from)
@@ -149,6 +150,15 @@ def test_request__when_deadline_is_out_of_range__reverts(ready, ask, chain, ahea
     expected = {"deadline": now + ahead, "earliest": now + 60, "latest": now + 7 * 86_400}
     with ape.reverts(ready.batches.BatchDeadlineOutOfRange, **expected):
         ask(deadline=now + ahead)
+
+
+def test_request__with_the_earliest_deadline__works(ready, ask, chain):
+    now = chain.pending_timestamp + 10
+    chain.pending_timestamp = now
+
+    batch_id, batch = ask(deadline=now + 60)
+
+    assert (ready.batches.stateOf(batch_id), batch["deadline"]) == (REQUESTED, now + 60)
 
 
 def test_request__when_price_is_too_high__reverts(ready, ask):
@@ -384,6 +394,18 @@ def resolved(ready, accounts, project, stranger):
     other = ready.provider(accounts[4], accounts[5], accounts[6])
     market = ready.market_of(ready.model_id, policy=policy)
     return resolution, {"market": market, "offerId": ready.open_offer(other, market)}
+
+
+def test_answer__when_the_resolution_refuses_the_claim__reverts(
+    ready, project, ask, answer, resolved
+):
+    _, asked = resolved
+    batch_id, batch = ask(**asked)
+
+    with ape.reverts(project.MockResolution.MockClaimRefused):
+        answer(batch_id, batch, claims=[b""])
+
+    assert ready.batches.stateOf(batch_id) == REQUESTED
 
 
 @pytest.mark.parametrize(("decision", "state"), [(1, SETTLED), (2, REFUNDED)])

@@ -83,6 +83,8 @@ def test_delegate__when_it_is_worth_no_share__reverts(system, provider, delegate
     expected = {"amount": amount, "pool": 10**6 + 1}
     with ape.reverts(system.staking.StakingDelegationTooLow, **expected):
         delegate(provider, 8, amount)
+    delegate(provider, 8, 501)  # 2,000 shares, half of them nobody's, are worth 10^6 + 1
+    assert system.staking.sharesOf(provider.number, accounts[8]) == 1
 
 
 def test_reward__when_nobody_delegates__reverts(system, provider):

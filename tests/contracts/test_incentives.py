@@ -74,6 +74,7 @@ def name(text):
         ({"samples": 0}, "samples"),
         ({"samples": 33}, "samples"),
         ({"samples": 7}, "samples in all"),
+        ({"samples": 1, "challenges": 89}, "samples in all"),
         ({"copies": 0}, "copies"),
         ({"joinUntil": 1}, "joinUntil"),
         ({"joinUntil": 2**39}, "joinUntil"),
@@ -92,8 +93,17 @@ def test_open_deal__when_a_term_is_out_of_range__reverts(pinning, changes, term)
         pinning.open(**changes)
 
 
-def test_open_deal__takes_a_window_of_one_block(pinning):
-    assert pinning.deal(pinning.open(window=BLOCK_S)).windowRounds == 1
+@pytest.mark.parametrize(
+    ("changes", "member", "value"),
+    [
+        ({"window": BLOCK_S}, "windowRounds", 1),
+        ({"samples": 1, "challenges": 90}, "challenges", 90),
+        ({"bond": 2**96 - 1}, "bond", 2**96 - 1),
+        ({"copies": 1}, "copies", 1),
+    ],
+)
+def test_open_deal__takes_terms_at_the_limits(pinning, changes, member, value):
+    assert getattr(pinning.deal(pinning.open(**changes)), member) == value
 
 
 def test_open_deal__when_the_version_has_no_root__reverts(pinning):

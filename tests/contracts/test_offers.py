@@ -265,6 +265,16 @@ def test_sync_tickets__follows_the_stake(system, provider, stranger):
     assert system.router.ticketsOf(provider.offer) == 1
 
 
+def test_sync_tickets__of_an_offer_for_one_job__works(system, newcomer, stranger):
+    offer = system.open_offer(newcomer, capacity=1)
+
+    receipt = system.router.syncTickets(offer, sender=stranger)
+    system.router.closeOffer(offer, sender=newcomer.owner)
+
+    assert receipt.events == [system.router.TicketsChanged(offer, 1)]
+    assert system.router.ticketsOf(offer) == 0
+
+
 def test_claim__when_market_is_not_the_offers__reverts(system, provider, stranger):
     with ape.reverts(system.router.OfferMarketMismatch):
         system.router.claim(provider.offer, system.market | {"epoch": 2}, sender=stranger)
@@ -376,6 +386,25 @@ def test_draw__is_the_better_of_two_random_tickets(system, provider, newcomer, a
         got.add(offer)
 
     assert got == {provider.offer, newcomer.offer, big.offer}
+
+
+def test_draw__weighs_price_against_reputation(system, provider, newcomer, stranger, draw_like):
+    """At three quarters of the price, an offer that failed once is still the better one, by a hair."""
+    system.router.closeOffer(provider.offer, sender=provider.owner)
+    system.open_offer(provider, ask=4 * ASK - MODEL_PRICE)
+    failed = system.open_offer(newcomer, ask=3 * ASK - MODEL_PRICE)
+    asked = system.request(offerId=failed)
+    ape.chain.pending_timestamp = asked.job["deadline"] + 1
+    system.router.refund(asked.id, asked.job, sender=stranger)
+    assert [system.router.offer(n).reputation for n in (failed, provider.offer)] == [96, 128]
+    got = []
+
+    for _ in range(8):
+        offer, expected = draw_like()
+        assert offer == expected
+        got.append(offer)
+
+    assert got.count(failed) > 4
 
 
 def test_draw__takes_the_one_that_fits(system, provider, newcomer):

@@ -9,6 +9,8 @@ deposit
 │   └── it reverts with VaultValueMismatch(sent, 0)
 ├── when the token takes a fee
 │   └── it credits what arrived
+├── when the account has as much as fits
+│   └── it reverts with VaultAmountTooLarge(amount, limit); so does what is delayed
 └── it credits the account, whoever pays
 withdraw
 ├── when the account has less
@@ -23,7 +25,8 @@ lock
 │   └── it reverts with VaultModuleNotAllowed(account, module)
 ├── when the account has less
 │   └── it reverts with VaultBalanceTooLow(free, needed)
-└── it moves free money under the module
+├── it moves free money under the module, all of it too
+└── again, it adds up; so do deposits, what is delayed, and releases
 depositAndLock
 ├── when the value is too little and the account did not opt in
 │   └── it reverts with VaultModuleNotAllowed(account, module)
@@ -179,6 +182,63 @@ def test_lock__moves_free_money_under_the_module(system, stranger, module):
     assert system.vault.isAllowed(stranger, module)
     assert (system.free(stranger), system.vault.locked(module, NATIVE)) == (2, 3)
     assert system.vault.accounted(NATIVE) == accounted
+
+
+def test_lock__again__adds_up(system, stranger, module):
+    """Each function twice, with amounts that tell apart what replaces and what adds."""
+    vault = system.vault
+    accounted = vault.accounted(NATIVE)
+    vault.allowModule(module, True, sender=stranger)
+    for amount in (100, 200):
+        vault.deposit(stranger, NATIVE, amount, value=amount, sender=stranger)
+    for amount in (10, 20):
+        vault.delay(NATIVE, amount, sender=stranger)
+    assert (system.free(stranger), vault.delayed(stranger, NATIVE)) == (270, 30)
+
+    for amount in (1, 2):
+        vault.lock(stranger, NATIVE, amount, sender=module)
+        vault.lockDelayed(stranger, NATIVE, amount, sender=module)
+        vault.depositAndLock(stranger, 5 * amount, value=4 * amount, sender=module)
+
+    assert vault.locked(module, NATIVE) == 3 + 3 + 15
+    assert (system.free(stranger), vault.delayed(stranger, NATIVE)) == (270 - 3 - 3, 30 - 3)
+    assert vault.accounted(NATIVE) == accounted + 300 + 12
+    for amount in (6, 15):
+        vault.release(stranger, NATIVE, amount, sender=module)
+    assert (system.free(stranger), vault.locked(module, NATIVE)) == (285, 0)
+    for amount in (85, 200):
+        vault.withdraw(NATIVE, amount, stranger, sender=stranger)
+    assert vault.accounted(NATIVE) == accounted + 27
+
+
+def test_lock__takes_all_there_is(system, stranger, module):
+    vault = system.vault
+    vault.allowModule(module, True, sender=stranger)
+    vault.deposit(stranger, NATIVE, 8, value=8, sender=stranger)
+    vault.delay(NATIVE, 5, sender=stranger)
+
+    vault.lock(stranger, NATIVE, 3, sender=module)
+    vault.lockDelayed(stranger, NATIVE, 5, sender=module)
+
+    assert (system.free(stranger), vault.delayed(stranger, NATIVE)) == (0, 0)
+    vault.releaseSplit(NATIVE, [stranger, stranger], [3, 5], sender=module)
+    assert (system.free(stranger), vault.locked(module, NATIVE)) == (8, 0)
+
+
+def test_balance__of_128_bits__takes_no_more(system, stranger, token):
+    vault, most = system.vault, 2**128 - 1
+    token.mint(stranger, most + 1, sender=stranger)
+    token.approve(vault, most + 1, sender=stranger)
+    vault.deposit(stranger, token, most, sender=stranger)
+
+    with ape.reverts(vault.VaultAmountTooLarge, **{"amount": most + 1, "limit": most}):
+        vault.deposit(stranger, token, 1, sender=stranger)
+    vault.delay(token, most, sender=stranger)
+    vault.deposit(stranger, token, 1, sender=stranger)
+    with ape.reverts(vault.VaultAmountTooLarge, **{"amount": most + 1, "limit": most}):
+        vault.delay(token, 1, sender=stranger)
+
+    assert (system.free(stranger, token), vault.delayed(stranger, token)) == (1, most)
 
 
 def test_deposit_and_lock__when_value_too_little_and_no_opt_in__reverts(system, stranger, module):
