@@ -25,6 +25,7 @@ closeOffer
 ├── it removes its own tickets and no others, whatever was opened and closed before
 └── open jobs go on and earnings stay claimable
 syncTickets
+├── when the offer is closed, it reverts with OfferIsClosed(offerId)
 └── it follows the stake, up and down to none
 claim
 ├── when the market is not the offer's
@@ -263,6 +264,13 @@ def test_sync_tickets__follows_the_stake(system, provider, stranger):
     system.staking.stake(provider.number, STAKE, value=STAKE, sender=provider.owner)
     system.router.syncTickets(provider.offer, sender=stranger)
     assert system.router.ticketsOf(provider.offer) == 1
+
+
+def test_sync_tickets__of_a_closed_offer__reverts(system, provider, stranger):
+    system.router.closeOffer(provider.offer, sender=provider.owner)
+
+    with ape.reverts(system.router.OfferIsClosed, **{"offerId": provider.offer}):
+        system.router.syncTickets(provider.offer, sender=stranger)
 
 
 def test_sync_tickets__of_an_offer_for_one_job__works(system, newcomer, stranger):
