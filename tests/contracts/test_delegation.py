@@ -132,6 +132,21 @@ def test_undelegating__a_single_share_that_is_worth_something__works(
     assert system.staking.sharesOf(provider.number, accounts[7]) == 999
 
 
+def test_undelegating__again__adds_up(system, provider, delegate, accounts, chain):
+    delegate(provider, 7, STAKE)
+    shares = system.staking.sharesOf(provider.number, accounts[7])
+    before = system.free(accounts[7])
+
+    for part in (shares // 4, shares - shares // 4):
+        system.staking.startUndelegating(provider.number, part, sender=accounts[7])
+    amount, unlock_at = system.staking.leavingOf(provider.number, accounts[7])
+    chain.pending_timestamp = unlock_at
+    system.staking.finishUndelegating(provider.number, sender=accounts[7])
+
+    assert amount == STAKE
+    assert system.free(accounts[7]) == before + STAKE
+
+
 def test_undelegating__pays_out_after_the_time(system, provider, delegate, accounts, chain):
     delegate(provider, 7, STAKE)
     shares = system.staking.sharesOf(provider.number, accounts[7])
