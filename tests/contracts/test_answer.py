@@ -33,6 +33,7 @@ answer
 └── when all is fine
     ├── it settles and keeps the outcome's hash
     ├── it adds the price to the offer's earnings and takes one from its load
+    ├── it raises the offer's reputation by a sixteenth of what is missing to the best
     └── it emits InferenceSettled with the output
 """
 
@@ -382,3 +383,12 @@ def test_answer__when_the_offers_earnings_are_full__waits_for_a_claim(
     system.router.claim(provider.offer, market, sender=requester)
     system.answer(second, provider, units=units)
     assert system.state(second.id) == "Settled"
+
+
+def test_answer__raises_the_reputation_by_a_sixteenth_of_what_is_missing(system, provider):
+    seen = []
+    for _ in range(4):
+        system.answer(system.request(), provider)
+        seen.append(system.router.offer(provider.offer).reputation)
+
+    assert seen == [135, 142, 149, 155]

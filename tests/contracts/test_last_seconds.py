@@ -5,7 +5,8 @@ until
 ├── a licence and a result in the cache are good in it, and a lane's promise is kept in it
 └── afterwards begins in the second after: taking over, refunds of jobs and batches, what a deal gives back
 where the contract says otherwise
-└── it reverts with RouterTooEarly(time, from), BatchTooEarly(time, from), IncentivesReclaimTooEarly(time, joinUntil)
+└── it reverts with RouterTooEarly(time, from), BatchTooEarly(time, from),
+    IncentivesReclaimTooEarly(time, joinUntil), CacheOccupied(key, until)
 """
 
 import ape
@@ -121,27 +122,33 @@ def test_licence__in_the_last_second__is_good(system, provider, requester, model
     assert system.router.lastJobId() == 1
 
 
-def test_cache__in_the_last_second__has_the_result(system, accounts, project, requester, chain):
-    """Under a verifier that proves the output, so that any provider's result serves."""
-    owner = accounts[7]
-    provider = system.provider(owner, accounts[8], owner)
-    system.open_offer(provider)
+@pytest.fixture
+def kept(system, provider, requester, stranger):
+    """A settled job whose result the cache has; what is asked to find it, and what was said when it was kept."""
     system.vault.allowModule(system.cache, True, sender=requester)
-    asked = system.request(offerId=provider.offer)
+    asked = system.request()
     system.answer(asked, provider)
-    receipt = system.cache.store(asked.id, asked.job, 1, 1, OUTPUT, sender=owner)
-    (kept,) = receipt.events.filter(system.cache.ResultCached)
-    query = {
-        "market": system.market,
-        "units": 1,
-        "inputHash": keccak(INPUT),
-        "provider": provider.number,
-    }
-    chain.pending_timestamp = kept.until
+    receipt = system.cache.store(asked.id, asked.job, 1, 1, OUTPUT, sender=stranger)
+    (event,) = receipt.events.filter(system.cache.ResultCached)
+    query = {"market": system.market, "units": 1, "inputHash": keccak(INPUT)}
+    return asked, query | {"provider": provider.number}, event
+
+
+def test_cache__in_the_last_second__has_the_result(system, kept, requester, chain):
+    _, query, event = kept
+    chain.pending_timestamp = event.until
 
     hit = system.cache.hit(query, ETHER, OUTPUT, sender=requester)
 
-    assert hit.events == [system.cache.CacheHit(kept.key, requester, PRICE // 10)]
+    assert hit.events == [system.cache.CacheHit(event.key, requester, PRICE // 10)]
+
+
+def test_cache__in_the_last_second__takes_no_other(system, kept, stranger, chain):
+    asked, _, event = kept
+    chain.pending_timestamp = event.until
+
+    with ape.reverts(system.cache.CacheOccupied, **{"until": event.until}):
+        system.cache.store(asked.id, asked.job, 1, 1, OUTPUT, sender=stranger)
 
 
 def test_lane__in_the_promised_second__earns_the_whole_tip(system, provider, requester, chain):

@@ -122,6 +122,14 @@ def test_open_class__when_it_makes_no_sense__reverts(system, stranger, change):
         system.pricing.openClass(wrong, sender=stranger)
 
 
+def test_open_class__takes_the_least_of_everything(system, stranger):
+    least = CLASS | {"floor": 1_000, "cap": 1_000, "target": 1, "period": 1}
+
+    system.pricing.openClass(least, sender=stranger)
+
+    assert tuple(system.pricing.priceOf(1)) == (1_000, 0)
+
+
 def test_open_class__starts_at_the_floor(system, stranger):
     receipt = system.pricing.openClass(CLASS, sender=stranger)
 

@@ -192,6 +192,14 @@ def test_start_unbonding__a_second_time__restarts_the_clock(system, provider, ch
     ]
 
 
+def test_stake__when_it_is_still_too_little__reverts(system, provider):
+    system.staking.startUnbonding(provider.number, STAKE, sender=provider.owner)
+    less = STAKE - 1
+
+    with ape.reverts(system.staking.StakingTooLow, **{"stake": less, "minimum": STAKE}):
+        system.staking.stake(provider.number, less, value=less, sender=provider.owner)
+
+
 def test_finish_unbonding__when_nothing_unbonds__reverts(system, provider):
     with ape.reverts(system.staking.StakingStillBonded, **{"unlockAt": 0}):
         system.staking.finishUnbonding(provider.number, sender=provider.owner)
