@@ -67,6 +67,13 @@ def test_register__twice__leaves_the_first_stake_alone(system, stranger):
     assert system.vault.locked(system.staking, NATIVE) == 3 * STAKE
 
 
+def test_register__when_the_owner_is_paid_itself__says_so(system, stranger):
+    number = system.provider(stranger, stranger, stranger).number
+
+    assert system.staking.providerOf(number).payout == stranger.address
+    assert system.staking.payoutOf(number) == stranger.address
+
+
 def test_register__locks_the_stake(system, stranger, accounts):
     receipt = system.staking.register(
         accounts[7], accounts[8], STAKE, value=STAKE + 3, sender=stranger
@@ -224,6 +231,8 @@ def test_finish_unbonding__frees_the_money(system, provider, chain):
     assert receipt.events == [system.staking.Unbonded(provider.number, provider.owner, STAKE)]
     assert system.free(provider.owner) == STAKE
     assert system.vault.locked(system.staking, NATIVE) == 0
+    after = system.staking.providerOf(provider.number)
+    assert (after.stake, after.unbonding, after.unlockAt) == (0, 0, 0)
     with ape.reverts(system.staking.StakingStillBonded):
         system.staking.finishUnbonding(provider.number, sender=provider.owner)
 

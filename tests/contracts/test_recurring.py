@@ -120,6 +120,17 @@ def test_open__when_out_of_range__reverts(ready, make, requester):
         ready.recurring.open(make(), 1, b"other", sender=requester)
 
 
+def test_fund__takes_as_many_runs_as_can_be_counted(ready, make, requester, provider):
+    """Of a plan that costs one wei a run."""
+    ready.router.closeOffer(provider.offer, sender=provider.owner)
+    plan = make(maxPrice=1, tip=0)
+    ready.recurring.open(plan, 1, INPUT, sender=requester)
+
+    ready.recurring.fund(1, plan, 2**32 - 2, sender=requester)
+
+    assert ready.recurring.stateOf(1).left == 2**32 - 1
+
+
 def test_open__when_money_or_opt_in_is_missing__reverts(ready, make, requester):
     with ape.reverts(ready.vault.VaultBalanceTooLow):
         ready.recurring.open(make(maxPrice=11 * ETHER), 1, INPUT, sender=requester)

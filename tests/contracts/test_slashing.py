@@ -207,7 +207,7 @@ def test_announce_slasher__acts_after_the_notice_only(system, provider, stranger
     with ape.reverts(system.staking.StakingNotSlasher):
         system.staking.slash(*arguments, sender=stranger)
 
-    chain.pending_timestamp = start + 1
+    chain.pending_timestamp = start
     system.staking.slash(*arguments, sender=stranger)
 
     assert system.staking.slashableOf(provider.number) == STAKE - 1

@@ -145,7 +145,14 @@ def test_take__when_offer_is_full__reverts(system, accounts, missed):
     system.open_offer(small, capacity=1)
     system.request(offerId=small.offer)
 
-    with ape.reverts(system.router.RouterNoOfferFits, **{"load": 1, "capacity": 1}):
+    expected = {
+        "offerId": small.offer,
+        "load": 1,
+        "capacity": 1,
+        "maxInputBytes": 0,
+        "minWindow": 60,
+    }
+    with ape.reverts(system.router.RouterNoOfferFits, **expected):
         system.take(missed, small, value=BOND)
 
 
