@@ -42,6 +42,14 @@ def provider(accounts, system) -> Provider:
     return ready
 
 
+@pytest.fixture
+def rival(accounts, system, provider) -> Provider:
+    """Another registered provider with an offer in the default market."""
+    other = system.provider(accounts[7], accounts[8], accounts[7])
+    system.open_offer(other)
+    return other
+
+
 @pytest.fixture(scope="session")
 def stranger(accounts):
     """Nobody that the system knows."""

@@ -29,14 +29,6 @@ def asked(system, provider):
 
 
 @pytest.fixture
-def rival(system, accounts, provider):
-    """Another provider in the same market."""
-    other = system.provider(accounts[7], accounts[8], accounts[7])
-    system.open_offer(other)
-    return other
-
-
-@pytest.fixture
 def batch(system, provider, requester, chain):
     """A batch of one item; its number and itself."""
     system.vault.allowModule(system.batches, True, sender=requester)

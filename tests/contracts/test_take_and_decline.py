@@ -38,18 +38,11 @@ take
 
 import ape
 import pytest
-from system import ASK, ETHER, MODEL_PRICE
+from eth_utils import keccak
+from system import ASK, ETHER, MODEL_PRICE, NATIVE
 
 PRICE = ASK + MODEL_PRICE
 BOND = PRICE // 10
-
-
-@pytest.fixture
-def rival(system, accounts, provider):
-    """Another provider in the same market; its operator sends bonds along."""
-    ready = system.provider(accounts[7], accounts[8], accounts[7])
-    system.open_offer(ready)
-    return ready
 
 
 @pytest.fixture
@@ -123,8 +116,6 @@ def test_take__when_provider_has_the_job_already__reverts(system, provider, miss
 
 
 def test_take__when_offer_stands_in_another_market__reverts(system, rival, missed, accounts):
-    from eth_utils import keccak
-
     other = system.register_model(accounts[7], keccak(b"other"))
     system.open_offer(rival, system.market_of(other))
 
@@ -237,3 +228,19 @@ def test_take__assigns_with_a_bond_that_the_answer_returns(system, provider, riv
     assert system.free(rival.operator) == BOND
     assert system.router.offer(rival.offer).earned == PRICE
     assert system.router.offer(provider.offer).earned == 0
+
+
+def test_take__with_a_bond_of_one_wei__gets_it_back(system, accounts, provider, rival, chain):
+    model = system.register_model(accounts[6], keccak(b"cheap"), price=0)
+    market = system.market_of(model)
+    for each in (provider, rival):
+        system.open_offer(each, market, ask=10)
+    asked = system.request(market=market, offerId=provider.offer)
+    chain.pending_timestamp = asked.job["exclusiveUntil"] + 1
+
+    taken = system.take(asked, rival, value=1)
+    system.answer(taken, rival)
+
+    assert taken.job["bond"] == 1
+    assert system.free(rival.operator) == 1
+    assert system.vault.locked(system.router, NATIVE) == 10
