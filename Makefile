@@ -13,10 +13,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-pin test test-all check format bench soak mutate fuzz prove setup clean
+.PHONY: help demo demo-pin test test-extended test-all check format bench soak mutate fuzz prove setup clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## a real model answers paid requests on a local chain: deploy, ask, pay, and the books
 	@$(BIN)/ape run demo
@@ -27,7 +27,10 @@ demo-pin: $(READY) ## one pinner keeps a model and is paid, another deletes it a
 test: $(READY) ## every test that needs no more than this repository
 	@$(BIN)/ape test
 
-test-all: $(READY) $(EXTRAS) ## every test there is, with all extras installed; a skip that tests/allowed_skips.toml does not explain is a failure
+test-extended: $(READY) $(EXTRAS) ## what `make test` leaves out, with all extras installed; a skip that tests/allowed_skips.toml does not explain is a failure
+	@PYTHONPATH=tests/plugins $(BIN)/ape test -p allowed_skips -m extended
+
+test-all: $(READY) $(EXTRAS) ## every test there is, in one run, as strict
 	@PYTHONPATH=tests/plugins $(BIN)/ape test -p allowed_skips -m ""
 
 check: $(READY) ## lint, formatting, types, slither, contract sizes, boundaries between the packages

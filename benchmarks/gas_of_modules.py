@@ -5,23 +5,15 @@ Each figure "each" is a whole transaction divided by its items; what many items 
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ape
 from eth_account import Account
 from eth_utils import keccak
+from gas_system import Bench, dense  # puts the helpers on the path
+from system import ETHER, NATIVE, Provider, compact, waiting
 
-sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "tests" / "helpers")]
-
-from system import ETHER, NATIVE, Provider, compact, waiting  # noqa: E402 -- the path has to be set first
-
-from offchain_worker import batch_tree  # noqa: E402
-
-if TYPE_CHECKING:
-    from bench_gas import Bench
+from offchain_worker import batch_tree
 
 BATCH = 50
 SIGNED = 100
@@ -33,14 +25,14 @@ BATCH_FIELDS = (
 )
 
 
-def measure_modules(bench: Bench, dense: Callable[[int, int], bytes]) -> None:
-    """Measure all rows; `dense(length, seed)` gives inputs and outputs without zeros."""
-    SignedRows(bench, dense).measure()
-    measure_cache(bench, dense)
-    ResolutionRows(bench, dense).measure()
+def measure_modules(bench: Bench) -> None:
+    """Measure all rows."""
+    SignedRows(bench).measure()
+    measure_cache(bench)
+    ResolutionRows(bench).measure()
 
 
-def measure_cache(bench: Bench, dense: Callable[[int, int], bytes]) -> None:
+def measure_cache(bench: Bench) -> None:
     """One row: a hit for a result of a named provider; the asker and the offer have met before."""
     s = bench.system
     s.vault.allowModule(s.cache, True, sender=s.requester)
@@ -62,8 +54,8 @@ def measure_cache(bench: Bench, dense: Callable[[int, int], bytes]) -> None:
 class SignedRows:
     """Signed requests: one, many of one requester, many requesters."""
 
-    def __init__(self, bench: Bench, dense: Callable[[int, int], bytes]) -> None:
-        self.bench, self.system, self.dense = bench, bench.system, dense
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.system = bench, bench.system
         operator = bench.operator
         owner = ape.accounts.test_accounts[6]
         self.provider = self.system.provider(owner, operator, owner)
@@ -104,7 +96,7 @@ class SignedRows:
             "price": price,
             "nonce": self.nonces[index],
             "inputHash": keccak(b"%d %d" % (index, self.nonces[index])),
-            "output": self.dense(32, self.nonces[index]),
+            "output": dense(32, self.nonces[index]),
             "signature": b"",
         }
         digest = self.system.signed.requestDigest(self.offer, asked)
@@ -135,8 +127,8 @@ class SignedRows:
 class ResolutionRows:
     """Jobs and batches whose outcome a resolution decides."""
 
-    def __init__(self, bench: Bench, dense: Callable[[int, int], bytes]) -> None:
-        self.bench, self.system, self.dense = bench, bench.system, dense
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.system = bench, bench.system
         s, stranger = self.system, bench.stranger
         self.resolution = stranger.deploy(ape.project.MockResolution)
         policy = (s.verifier.address, NATIVE, self.resolution.address)
@@ -149,13 +141,13 @@ class ResolutionRows:
 
     def _answered(self, run: int, callback: bool) -> tuple[Any, bytes, int]:
         """Ask and answer one job; returns it, its output, and the gas of both transactions."""
-        s, output = self.system, self.dense(32, run)
+        s, output = self.system, dense(32, run)
         asked = (
             self.bench.asked_by_contract(run, market=self.market)
             if callback
-            else s.request(market=self.market, input=self.dense(32, run + 50))
+            else s.request(market=self.market, input=dense(32, run + 50))
         )
-        proofs = [b"", self.dense(32, run)]
+        proofs = [b"", dense(32, run)]
         receipt = s.answer(asked, self.provider, output=output, proofs=proofs)
         ape.chain.pending_timestamp += WINDOW + 2
         return asked, output, asked.receipt.gas_used + receipt.gas_used
@@ -181,8 +173,8 @@ class ResolutionRows:
     def _batch(self, run: int) -> int:
         """Gas of a batch's three transactions."""
         s, stranger = self.system, self.bench.stranger
-        inputs = [self.dense(32, run * BATCH + i) for i in range(BATCH)]
-        outputs = [self.dense(32, run * BATCH + i + 7_000) for i in range(BATCH)]
+        inputs = [dense(32, run * BATCH + i) for i in range(BATCH)]
+        outputs = [dense(32, run * BATCH + i + 7_000) for i in range(BATCH)]
         deadline = ape.chain.pending_timestamp + 600
         first = s.batches.request(
             self.market,
@@ -200,10 +192,10 @@ class ResolutionRows:
             event.batchId,
             batch,
             batch_tree.pack(outputs),
-            [bytes(signature), self.dense(32, run)],
+            [bytes(signature), dense(32, run)],
             sender=self.bench.operator,
         )
-        since = waiting(second.timestamp, keccak(self.dense(32, run)))
+        since = waiting(second.timestamp, keccak(dense(32, run)))
         ape.chain.pending_timestamp += WINDOW + 2
         third = s.batches.settle(event.batchId, batch, root, since, sender=stranger)
         return int(first.gas_used + second.gas_used + third.gas_used)

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import ape
-from bench_gas import RESULTS, RING, Bench, on_anvil  # puts the helpers on the path
 from eth_utils import keccak
+from gas_system import RESULTS, RING, Bench, on_anvil  # puts the helpers on the path
 from system import offer_terms, terms, version
 
 MODELS_PER_TRANSACTION = 50

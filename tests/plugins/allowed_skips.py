@@ -1,4 +1,4 @@
-"""Pytest plugin of `make test-all`: a skip that is not on tests/allowed_skips.toml fails the run.
+"""Pytest plugin of `make test-extended`: a skip that is not on tests/allowed_skips.toml fails the run.
 
 It is loaded by name (`-p allowed_skips`), so that `make test` and single tests may skip freely.
 """

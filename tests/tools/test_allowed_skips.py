@@ -1,4 +1,4 @@
-"""tests/plugins/allowed_skips.py: what `make test-all` makes of a skip
+"""tests/plugins/allowed_skips.py: what `make test-extended` makes of a skip
 
 a run
 ├── with a skip that is not listed

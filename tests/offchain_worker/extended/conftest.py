@@ -1,4 +1,4 @@
-"""Tests that need the extras, which only `make test-all` installs. Elsewhere these files are not even imported."""
+"""Tests that need the extras, which `make test-extended` installs. Elsewhere these files are not even imported."""
 
 from pathlib import Path
 

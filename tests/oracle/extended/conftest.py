@@ -1,4 +1,4 @@
-"""Tests that need the extra `scale`, which only `make test-all` installs. Elsewhere they are not even imported."""
+"""Tests that need the extra `scale`, which `make test-extended` installs. Elsewhere they are not even imported."""
 
 from pathlib import Path
 
