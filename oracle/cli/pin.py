@@ -37,9 +37,10 @@ from oracle.errors import RpcError, SignerUnavailable, StoreBusy
 from oracle.node import open_pin_sender
 from oracle.services.pin_places import PinPlaces
 from oracle.services.pin_sender import PinSender
-from oracle.services.pinning import PinningManager
+from oracle.services.pinning import PinningManager, beside
 
 DAY_S = 86_400
+EVERY_S = 5.0
 MOST_BYTES = 1 << 40
 MOST_SAMPLES = 100_000
 SIZE = click.IntRange(0, 1 << 63)
@@ -336,7 +337,8 @@ def deals(home: Path, as_json: bool) -> None:
 def join(home: Path, deal: int, gateways: tuple[str, ...]) -> None:
     """Fetch and check the version of DEAL, and take a place in it."""
     with _pinner(home) as (manager, sender, store):
-        say(f"joined in {sender.wait(_take(manager, store, deal, gateways))}")
+        purpose = _take(manager, store, deal, gateways, lambda: _tick(manager), EVERY_S)
+        say(f"joined in {sender.wait(purpose)}")
 
 
 @pin.command()
@@ -346,8 +348,8 @@ def join(home: Path, deal: int, gateways: tuple[str, ...]) -> None:
 @click.option("--max-bytes", type=SIZE, default=MOST_BYTES, help="Join no deal for more than this.")
 @click.option(
     "--every-s",
-    type=click.FloatRange(0.1, DAY_S),
-    default=5.0,
+    type=click.FloatRange(0.01, DAY_S),
+    default=EVERY_S,
     show_default=True,
     help="How often to look.",
 )
@@ -361,18 +363,14 @@ def run(home: Path, gateways: tuple[str, ...], take: bool, max_bytes: int, every
         for offer in places.offered() if take else []:
             wanted = offer.profit_wei > 0 and offer.size_bytes <= max_bytes
             if wanted and offer.deal_id not in refused:
-                _try_to_take(manager, store, offer.deal_id, gateways, refused)
+                _try_to_take(manager, store, offer.deal_id, gateways, refused, every_s)
 
     while True:
         try:
             with _pinner(home) as (manager, _, store):
                 while True:
-                    try:
+                    with _waiting():
                         look(manager, store)
-                    except (RpcError, SignerUnavailable) as error:
-                        if error.action != "retry":
-                            raise
-                        say(f"waiting: {error}")
                     time.sleep(every_s)
         except (RpcError, SignerUnavailable, StoreBusy) as error:  # at the start, or a full disk
             if error.action != "retry":
@@ -387,10 +385,11 @@ def _try_to_take(
     deal: int,
     gateways: tuple[str, ...],
     refused: set[int],
+    every_s: float = EVERY_S,
 ) -> None:
     """Join a deal. One bad deal must not end the others; one that only failed for now is tried again."""
     try:
-        _take(manager, store, deal, gateways)
+        _take(manager, store, deal, gateways, lambda: _tick(manager), every_s)
     except Exception as error:
         if getattr(error, "action", "stop") == "retry":
             say(f"deal {deal} waits: {error}")
@@ -458,9 +457,33 @@ def _pinner(home: Path) -> Iterator[tuple[PinningManager, PinSender, EmbeddedSto
 
 
 def _take(
-    manager: PinningManager, store: EmbeddedStore, deal: int, gateways: tuple[str, ...]
+    manager: PinningManager,
+    store: EmbeddedStore,
+    deal: int,
+    gateways: tuple[str, ...],
+    meanwhile: Callable[[], None],
+    every_s: float,
 ) -> str:
-    return _with_service(store, gateways, lambda service: manager.take(deal, service.pin))
+    """Fetch and join, and go on with what else there is to do while the fetch takes its time."""
+    return _with_service(
+        store, gateways, lambda service: beside(manager.take(deal, service.pin), meanwhile, every_s)
+    )
+
+
+def _tick(manager: PinningManager) -> None:
+    with _waiting():
+        manager.tick()
+
+
+@contextmanager
+def _waiting() -> Iterator[None]:
+    """Say what fails only for now, and go on."""
+    try:
+        yield
+    except (RpcError, SignerUnavailable) as error:
+        if error.action != "retry":
+            raise
+        say(f"waiting: {error}")
 
 
 def _with_service(
