@@ -277,7 +277,7 @@ def test_retrieve__when_a_car_comes_in_drops__leaves_it(node, ours, model, tmp_p
                 await asyncio.sleep(0.01)
 
     pieces = write_car(node.root, node.store.get, PLENTY)
-    limits = Limits(block_timeout_s=2.0, tries=2, pause_s=0.01)
+    limits = Limits(block_timeout_s=2.0, tries=8, pause_s=0.01)
 
     retrieve(
         ours, node.root, tmp_path / "copy", Near(Drops(pieces)), Gateway(node.url), limits=limits
