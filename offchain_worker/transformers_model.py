@@ -98,6 +98,7 @@ def from_folder(folder: Path, *, sequence: int = 128, samples: int = 16_000) -> 
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # the report says more of them than the error
         )
     except Exception as error:  # the library has no common root for what it raises
         raise BadModel(
@@ -107,6 +108,12 @@ def from_folder(folder: Path, *, sequence: int = 128, samples: int = 16_000) -> 
         missing = sorted(report["missing_keys"])
         raise BadModel(
             f"expected weights for all of {architecture.__name__}, {len(missing)} are missing, such as {missing[0]!r}"
+        )
+    if report["mismatched_keys"]:
+        name, stored, asked = sorted(report["mismatched_keys"])[0]
+        raise BadModel(
+            f"expected weights of the shapes that {CONFIG} asks for, got {name!r} of {tuple(stored)} in place of "
+            f"{tuple(asked)}"
         )
     pooled = (folder / POOLING).is_file()
     if pooled:
@@ -120,19 +127,22 @@ def describe(
     """Find out what a loaded model takes and gives.
 
     Raises:
-        BadModel: It takes something for which there is no way to draw an input.
+        BadModel: It takes something for which there is no way to draw an input, or does not run on what was drawn.
     """
     model = model.eval().requires_grad_(False)
     if model.main_input_name == "input_features" and model.config.is_encoder_decoder:
         model = model.get_encoder()  # the half of a speech model that is one function
-    inputs = _inputs(model, sequence, samples)
     name = type(model).__name__
-    with torch.no_grad():
-        found = Original(model, inputs, ())
-        tensors = [torch.from_numpy(draw(spec, np.random.default_rng(0), 0)) for spec in inputs]
-        answer = found.model(
-            **dict(zip((i.name for i in inputs), tensors, strict=True)), **found._fixed
-        )
+    try:
+        inputs = _inputs(model, sequence, samples)
+        answer = _first_answer(model, inputs)
+    except BadModel:
+        raise
+    except Exception as error:  # what a model raises has no common root
+        raise BadModel(
+            f"expected a model that runs on its main input {model.main_input_name!r} alone, got {name}, which says: "
+            f"{_line(error)}"
+        ) from error
     names = [key for key, value in answer.items() if torch.is_tensor(value)]
     wanted = next((outputs for end, outputs in _OUTPUTS.items() if name.endswith(end)), ())
     outputs = [key for key in wanted if key in names] or [
@@ -145,6 +155,20 @@ def describe(
     original = Original(model, inputs, outputs)
     original.eval()
     return original
+
+
+def longest_text(model: Any) -> int | None:
+    """Return how many tokens a model of texts can take, None where nothing says so."""
+    most = getattr(model.config, "max_position_embeddings", None)
+    if not isinstance(most, int) or most < 1:
+        return None
+    # Some count positions from behind the padding's own number, which takes places off the table: roberta, mpnet.
+    taken = [
+        module.padding_idx + 1
+        for name, module in model.named_modules()
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
+    ]
+    return most - max(taken, default=0)
 
 
 def draw(spec: Input, rng: np.random.Generator, at: int) -> np.ndarray[Any, Any]:
@@ -175,18 +199,26 @@ def _image(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray[Any, 
     return image.astype(np.float32)
 
 
+def _first_answer(model: Any, inputs: Sequence[Input]) -> Any:
+    """Return what the model gives, under the library's names."""
+    found, rng = Original(model, inputs, ()), np.random.default_rng(0)
+    tensors = {spec.name: torch.from_numpy(draw(spec, rng, 0)) for spec in inputs}
+    with torch.no_grad():
+        return found.model(**tensors, **found._fixed)
+
+
 def _inputs(model: Any, sequence: int, samples: int) -> list[Input]:
     config, main = model.config, model.main_input_name
     inputs: list[Input] = []
     if main == "input_ids":
-        longest = getattr(config, "max_position_embeddings", None)
-        length = min(sequence, longest) if isinstance(longest, int) and longest > 0 else sequence
+        length = min(sequence, longest_text(model) or sequence)
         last = config.eos_token_id if type(model).__name__.startswith("CLIPText") else None
         inputs.append(Input(main, "tokens", (1, length), int(config.vocab_size), last))
         if not _writes_text(model) and not type(model).__name__.startswith("SiglipText"):
             inputs.append(Input("attention_mask", "mask", (1, length)))
     if main == "pixel_values":
-        inputs.append(Input("pixel_values", "image", (1, 3, *_image_size(config))))
+        colours = getattr(config, "num_channels", None) or 3
+        inputs.append(Input("pixel_values", "image", (1, colours, *_image_size(config))))
     if main == "input_values":
         inputs.append(Input(main, "sound", (1, samples)))
     if main == "input_features":
@@ -248,6 +280,15 @@ def _read_config(folder: Path) -> tuple[Any, Any]:
             f"expected a {CONFIG} that transformers reads, got: {_line(error)}"
         ) from error
     return architecture, config
+
+
+def weight_files(folder: Path) -> list[str]:
+    """Return the names of the files that hold a model's weights, an index of them among these."""
+    index = folder / f"{WEIGHTS}.index.json"
+    if (folder / WEIGHTS).is_file() or not index.is_file():
+        return [WEIGHTS]
+    named = safe_json.loads(index.read_bytes())["weight_map"].values()
+    return [index.name, *sorted(set(named))]
 
 
 def _check_size(architecture: Any, config: Any, weights: Sequence[Path]) -> None:

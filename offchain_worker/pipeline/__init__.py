@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from offchain_worker.errors import ToolNotInstalled
-from offchain_worker.manifest import FILE_NAME, Manifest
+from offchain_worker.manifest import FILE_NAME, Manifest, parse
 from offchain_worker.storage.base import Store
 from offchain_worker.storage.cid import Cid
 
@@ -46,4 +46,15 @@ def write_folder(to: Path, manifest: Manifest, files: Mapping[str, bytes]) -> No
     to.mkdir()
     for name, data in files.items():
         (to / name).write_bytes(data)
-    (to / FILE_NAME).write_text(manifest.to_json(), encoding="utf-8", newline="\n")
+    write_manifest(to, manifest)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `manifest.json` into an artifact folder.
+
+    Raises:
+        BadModel: Nobody could read it, such as one without a licence.
+    """
+    text = manifest.to_json()
+    parse(text)
+    (folder / FILE_NAME).write_text(text, encoding="utf-8", newline="\n")

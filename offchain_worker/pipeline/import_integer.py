@@ -1,6 +1,5 @@
 """From a static 8-bit ONNX model to a checked artifact folder of format "integer"."""
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,9 @@ from offchain_worker.backends.batching import largest_batch
 from offchain_worker.errors import CheckFailed, ConversionFailed
 from offchain_worker.integer.from_onnx import import_onnx
 from offchain_worker.integer.graph import GRAPH_FILE, WEIGHTS_FILE, from_json
-from offchain_worker.manifest import FILE_NAME, Manifest
+from offchain_worker.manifest import Manifest
+from offchain_worker.pipeline import write_manifest
+from offchain_worker.pipeline.replacing import replacing
 from offchain_worker.pipeline.report import (
     Limit,
     Report,
@@ -48,7 +49,7 @@ def import_integer(
 
     Args:
         model: The ONNX file, in the QOperator or the QDQ form.
-        to: Artifact folder to write; replaced if it is there.
+        to: Artifact folder to write. It takes the place of one that is there once it is whole.
         name: Of the model in the manifest.
         origin: Where it comes from, for people.
         licence: SPDX identifier.
@@ -57,17 +58,15 @@ def import_integer(
         progress: Told what begins.
 
     Raises:
+        BadModel: As `replacing`.
         ConversionFailed: As `import_onnx`.
         CheckFailed: The engine computes something else than ONNX Runtime, or outputs hardly vary. Nothing is left.
     """
-    if to.exists():
-        shutil.rmtree(to)
-    to.parent.mkdir(parents=True, exist_ok=True)
-    progress("converting to integers")
-    manifest = import_onnx(model, to, name=name, task=task, source=origin, licence=licence)
-    try:
+    with replacing(to, model) as work:
+        progress("converting to integers")
+        manifest = import_onnx(model, work, name=name, task=task, source=origin, licence=licence)
         progress("checking the engine against ONNX Runtime")
-        report, most = _compare(model, to, manifest)
+        report, most = _compare(model, work, manifest)
         reason = report.excess(LIMIT)
         if reason and not accept_error:
             error = CheckFailed(
@@ -76,11 +75,8 @@ def import_integer(
             )
             error.report = report
             raise error
-    except BaseException:
-        shutil.rmtree(to, ignore_errors=True)
-        raise
-    manifest = replace(manifest, check=report.to_manifest(bool(reason)), max_batch=most)
-    (to / FILE_NAME).write_text(manifest.to_json(), encoding="utf-8", newline="\n")
+        manifest = replace(manifest, check=report.to_manifest(bool(reason)), max_batch=most)
+        write_manifest(work, manifest)
     return manifest, report
 
 

@@ -1,6 +1,5 @@
 """From a model folder of the hub to checked artifact folders: convert, quantise, check, package."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,15 +12,18 @@ from offchain_worker.backends.batching import largest_batch
 from offchain_worker.errors import CheckFailed
 from offchain_worker.lengths import OPTION, Lengths
 from offchain_worker.manifest import Manifest, Step
-from offchain_worker.pipeline import check
-from offchain_worker.pipeline.package import About, CoreMl, write_manifest, write_package
+from offchain_worker.pipeline import check, write_manifest
+from offchain_worker.pipeline.package import About, CoreMl, write_package
+from offchain_worker.pipeline.replacing import replacing, require_place
 from offchain_worker.pipeline.report import Report
 from offchain_worker.processing import open_preprocess
 from offchain_worker.processing.base import Known, Prompt, Tensors
-from offchain_worker.transformers_model import Original, from_folder
+from offchain_worker.transformers_model import Original, from_folder, longest_text
 
 TOKENIZER, PREPROCESSOR = "tokenizer.json", "preprocessor_config.json"
 
+_LONGEST = 1 << 16
+"""Tokens of a text, where the model names no number."""
 NEW_TOKENS = 256
 """Most tokens that a model which writes text adds to a prompt."""
 
@@ -77,7 +79,8 @@ def import_folder(
 
     Args:
         source: Folder with config.json and model.safetensors, and what goes with them.
-        to: Folder for the artifact folders, made if there is none; each is named FORMAT-PRECISION and replaced.
+        to: Folder for the artifact folders, made if there is none; each is named FORMAT-PRECISION, and takes the place
+            of an artifact folder of this name once it is whole.
         formats: Of `package.FORMATS`.
         precision: Of `package.PRECISIONS`.
         name: Name of the model in the manifests.
@@ -89,31 +92,26 @@ def import_folder(
         progress: Told what begins.
 
     Raises:
-        BadModel: `source` is no model that we can open.
-        ConversionFailed, CheckFailed: As `write_package` and `check.check`. A folder that failed is removed.
+        BadModel: `source` is no model that we can open, or as `replacing`.
+        ConversionFailed, CheckFailed: As `write_package` and `check.check`. Nothing of a folder that failed is left.
     """
+    for format in formats:  # before any work
+        require_place(to / f"{format}-{precision}", source)
     progress("opening the original")
     original = from_folder(source, sequence=sequence)
     about = replace(describe(original, source, name, origin, licence), coreml=coreml or CoreMl())
-    to.mkdir(parents=True, exist_ok=True)
     done = []
     for format in formats:
         folder = to / f"{format}-{precision}"
-        if folder.exists():
-            shutil.rmtree(folder)
-        try:
+        with replacing(folder, source) as work:
             progress(f"converting to {format}, {precision}")
-            manifest = write_package(original, source, folder, format, precision, about)
+            manifest = write_package(original, source, work, format, precision, about)
             progress(f"checking {format} against the original")
-            report, accepted = _check(original, folder, manifest, accept_error)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        progress(f"checking whether a batch changes bits in {format}")
-        manifest = replace(
-            manifest, check=report.to_manifest(accepted), max_batch=_max_batch(folder, manifest)
-        )
-        write_manifest(folder, manifest)
+            report, accepted = _check(original, work, manifest, accept_error)
+            progress(f"checking whether a batch changes bits in {format}")
+            most = _max_batch(work, manifest)
+            manifest = replace(manifest, check=report.to_manifest(accepted), max_batch=most)
+            write_manifest(work, manifest)
         done.append(Imported(folder, manifest, report))
     return done
 
@@ -128,12 +126,13 @@ def describe(original: Original, source: Path, name: str, origin: str, licence: 
     before, after = Step("tensor"), Step("tensor")
     if "tokens" in kinds and (source / TOKENIZER).is_file():
         files[TOKENIZER] = (source / TOKENIZER).read_bytes()
-        longest = getattr(config, "max_position_embeddings", None) or 1 << 16
-        before = Step("text", {"tokenizer": TOKENIZER, "tokens": min(int(longest), 1 << 16)})
+        longest = min(longest_text(original.model) or _LONGEST, _LONGEST)
+        before = Step("text", {"tokenizer": TOKENIZER, "tokens": longest})
         if task == "token-generation":
             options = {**before.options, "new_tokens": NEW_TOKENS, "stop": _stop(config)}
             before, after = Step("prompt", options), Step("completion", {"tokenizer": TOKENIZER})
-    if kinds == {"image"} and (source / PREPROCESSOR).is_file():
+    coloured = kinds == {"image"} and original.inputs[0].shape[1] == 3
+    if coloured and (source / PREPROCESSOR).is_file():
         before = _image_step(source / PREPROCESSOR) or before
     labels = getattr(config, "id2label", None)
     if task.endswith("-classification") and task != "token-classification" and labels:

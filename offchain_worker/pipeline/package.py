@@ -12,9 +12,17 @@ import torch
 from offchain_worker.errors import ConversionFailed, did_you_mean
 from offchain_worker.generation import INPUT, OUTPUT, PAST, POSITION, PRESENT
 from offchain_worker.lengths import OPTION, Lengths
-from offchain_worker.manifest import FILE_NAME, Manifest, Step, TensorSpec
+from offchain_worker.manifest import Manifest, Step, TensorSpec
+from offchain_worker.pipeline import write_manifest
 from offchain_worker.pipeline.steps import past_of
-from offchain_worker.transformers_model import CONFIG, POOLING, WEIGHTS, Original, draw
+from offchain_worker.transformers_model import (
+    CONFIG,
+    POOLING,
+    WEIGHTS,
+    Original,
+    draw,
+    weight_files,
+)
 
 ONNX_FILE = "model.onnx"
 COREML_PACKAGE = "model.mlpackage"
@@ -120,11 +128,6 @@ def write_package(
     return manifest
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write `manifest.json` into an artifact folder."""
-    (folder / FILE_NAME).write_text(manifest.to_json(), encoding="utf-8", newline="\n")
-
-
 Tensors = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 """Inputs and outputs."""
 
@@ -132,7 +135,7 @@ Tensors = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 def _torch(original: Original, source: Path, to: Path, precision: str) -> Tensors:
     if precision != "float32":
         raise ConversionFailed(f"expected precision float32 for format 'torch', got {precision!r}")
-    for name in (CONFIG, WEIGHTS, POOLING):
+    for name in (CONFIG, *weight_files(source), POOLING):
         if (source / name).is_file():
             (to / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(source / name, to / name)

@@ -18,7 +18,14 @@ from typing import Protocol
 from offchain_worker.errors import BadArtifact
 from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.dag import Node, leaf
-from offchain_worker.storage.layout import CHUNK_BYTES, Put, join, keep_nothing, walk_folder
+from offchain_worker.storage.layout import (
+    CHUNK_BYTES,
+    Put,
+    join,
+    keep_nothing,
+    require_file,
+    walk_folder,
+)
 from offchain_worker.storage.possession import SHARD_BYTES, Tree, TreeBuilder
 from offchain_worker.storage.possession_process import tree_process
 
@@ -68,8 +75,10 @@ def scan(path: Path, put: Put = keep_nothing, threads: int = 1) -> Scan:
             another process; more than two gain nothing.
 
     Raises:
-        BadArtifact: A folder holds what is neither file nor folder, or too many entries.
+        BadArtifact: It is neither file nor folder, or as `walk_folder`.
     """
+    if not path.is_dir():
+        require_file(path)
     with ExitStack() as stack:
         builder: _Builder = _OwnBuilder()
         if threads > 1 and size_on_disk(path) >= PROCESS_FROM_BYTES:

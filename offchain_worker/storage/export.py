@@ -1,5 +1,6 @@
 """Writes a file or folder from blocks to a disk: whole or not at all, and never outside its folder."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -9,10 +10,17 @@ from offchain_worker.errors import ArtifactTooLarge, BadArtifact
 from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.dag import Directory, Link
 from offchain_worker.storage.disk import sync, sync_folder, write_at
-from offchain_worker.storage.layout import MAX_DEPTH, Get, read_block, read_file
+from offchain_worker.storage.layout import (
+    MAX_DEPTH,
+    MAX_ENTRIES,
+    Get,
+    is_name,
+    read_block,
+    read_file,
+)
 
-MAX_ENTRIES = 10_000
-"""Most files and folders of one export: a bound against small graphs that unfold into very many."""
+_BAD_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
+"""What a disk says to a name that it cannot have; any other error is the disk's own."""
 
 
 def export(cid: Cid, get: Get, to: Path, max_bytes: int) -> None:
@@ -62,9 +70,16 @@ class _Writer:
                 f"expected folders at most {MAX_DEPTH} deep in {self._root}, got deeper"
             )
         content = read_block(cid, self._get)
-        if not isinstance(content, Directory):
-            return self._write_file(cid, to)
-        to.mkdir()
+        try:
+            if not isinstance(content, Directory):
+                return self._write_file(cid, to)
+            to.mkdir()
+        except OSError as error:
+            if error.errno not in _BAD_NAME:
+                raise
+            raise BadArtifact(
+                f"expected names and paths that this disk can have in {self._root}, got {to.name!r}: {error.strerror}"
+            ) from None
         names = [link.name for link in content.links]
         if len(set(names)) != len(names):
             raise BadArtifact(f"expected different names in folder {cid}, got one twice")
@@ -92,7 +107,6 @@ class _Writer:
 
 
 def _safe_name(folder: Cid, link: Link) -> str:
-    name = link.name
-    if name in ("", ".", "..") or any(character in name for character in "/\\\0"):
-        raise BadArtifact(f"expected names of files and folders in {folder}, got {name!r}")
-    return name
+    if not is_name(link.name):
+        raise BadArtifact(f"expected names of files and folders in {folder}, got {link.name!r}")
+    return link.name

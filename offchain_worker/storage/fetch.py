@@ -7,7 +7,8 @@ was checked is written down a few blocks at a time, so a fetch that breaks goes 
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from offchain_worker.errors import (
@@ -195,29 +196,52 @@ class Fetch:
         for peer in self._ranked():
             if (car := getattr(peer, "car", None)) is None:
                 continue
-            reader, size = CarReader(), 0
             pieces = car(self._root)
             try:
-                while True:
-                    piece = await asyncio.wait_for(anext(pieces, b""), self._limits.block_timeout_s)
-                    if not piece:
-                        break
-                    for cid, block in await asyncio.to_thread(reader.take, piece):
-                        size += len(block)
-                        self._state.batch.append((cid, block))
-                    if reader.root not in (None, self._root) or size > self._max_bytes:
-                        raise PeerLied(f"{peer.name} gave another graph for {self._root}")
-                    await self._write(BATCH_BLOCKS)
-                reader.finish()
-            except (BadArtifact, PeerFailed, TimeoutError) as error:
+                await self._take_car(peer, pieces)
+            except (BadArtifact, PeerFailed) as error:
                 lied = isinstance(error, CorruptedBlock)
-                kind = PeerLied if lied or isinstance(error, PeerLied) else PeerFailed
-                self._blame(peer, kind(f"{peer.name}: {error or 'the CAR paused for too long'}"))
+                self._blame(peer, (PeerLied if lied else PeerFailed)(f"{peer.name}: {error}"))
             finally:
                 await pieces.aclose()
             await self._write(least=1)
             if self._store.has(self._root):
                 return
+
+    async def _take_car(self, peer: Peer, pieces: AsyncIterator[bytes]) -> None:
+        """Take the blocks of a CAR: none but those that belong to the graph, and each within the time for one."""
+        reader, size, begun = CarReader(), 0, time.monotonic()
+        wanted, had = {self._root}, set[Cid]()
+        while True:
+            left_s = begun + self._limits.block_timeout_s - time.monotonic()
+            try:
+                piece = await asyncio.wait_for(anext(pieces, b""), left_s)
+            except TimeoutError:
+                raise PeerFailed(
+                    f"it was too slow: no block of the CAR within {self._limits.block_timeout_s:g} s"
+                ) from None
+            if not piece:
+                break
+            size += len(piece)
+            if size > self._max_bytes:
+                raise PeerFailed(f"expected a CAR of at most {self._max_bytes} bytes, got more")
+            blocks = await asyncio.to_thread(reader.take, piece)
+            for cid, block in blocks:
+                if cid in had:
+                    continue
+                if cid not in wanted:
+                    raise PeerFailed(f"the CAR has block {cid} of something else")
+                wanted.remove(cid)
+                had.add(cid)
+                if cid.codec == DAG_PB:
+                    wanted.update(
+                        link.cid for link in decode(cid, block).links if link.cid not in had
+                    )
+                self._state.batch.append((cid, block))
+            await self._write(BATCH_BLOCKS)
+            if blocks:
+                begun = time.monotonic()
+        reader.finish()
 
     async def _write(self, least: int) -> None:
         """Write what was checked, if it is at least so many blocks."""

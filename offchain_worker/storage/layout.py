@@ -5,6 +5,7 @@ CIDv1, raw leaves, chunks of 1 MiB, at most 1,024 links to a block, balanced: ev
 Files pass through one chunk at a time; what is kept is about 200 bytes a chunk, so 2 MB for a file of 10 GiB.
 """
 
+import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -27,6 +28,14 @@ CHUNK_BYTES = 1 << 20
 MAX_LINKS = 1024
 MAX_DEPTH = 64
 """Deepest nesting of folders and of blocks that is read: a bound against hostile graphs."""
+MAX_FOLDERS_DEEP = MAX_DEPTH - 4
+"""Deepest nesting of folders that is stored, so that it can be read again: files have up to three levels of blocks."""
+MAX_ENTRIES = 1 << 14
+"""Most files and folders below one root: a bound against small graphs that unfold into very many."""
+MAX_NAME_BYTES = 255
+"""Longest name that file systems take."""
+LINK_BYTES = 64
+"""What a link in a folder's block has beside the name, at most: its CID, a size, and what is around them."""
 
 Put = Callable[[Cid, Block], None]
 """Takes a block with its CID; the block's memory is only lent until it returns."""
@@ -79,30 +88,86 @@ def import_folder(folder: Path, put: Put) -> Node:
     return walk_folder(folder, put, add)
 
 
-def walk_folder(folder: Path, put: Put, add: Add, name: str = "") -> Node:
+def walk_folder(folder: Path, put: Put, add: Add) -> Node:
     """Give each file below `folder` and its path in it to `add`, each folder's block to `put`; return the root.
 
-    Files come in the order of the folders' links: sorted by the bytes of their names, depth first.
+    Files come in the order of the folders' links: sorted by the bytes of their names, depth first. What could not be
+    read back is refused.
 
     Raises:
-        BadArtifact: Something in it is neither a file nor a folder (symlinks are not followed), or a folder has too
-            many entries.
+        BadArtifact: Something in it is neither a file nor a folder (symlinks are not followed), a name is not UTF-8 or
+            has a backslash, folders are nested too deeply, one has too many entries, or all of them together have.
     """
-    entries: dict[str, Node] = {}
-    for path in sorted(folder.iterdir(), key=lambda entry: entry.name.encode()):
-        mode = path.lstat().st_mode
-        if stat.S_ISDIR(mode):
-            entries[path.name] = walk_folder(path, put, add, f"{name}{path.name}/")
-        elif stat.S_ISREG(mode):
-            entries[path.name] = add(name + path.name, path)
-        else:
-            kind = "a symlink" if stat.S_ISLNK(mode) else "a special file"
+    return _Walk(put, add).folder(folder, "", 0)
+
+
+class _Walk:
+    """Counts what it comes by."""
+
+    def __init__(self, put: Put, add: Add) -> None:
+        self._put = put
+        self._add = add
+        self._entries = 0
+
+    def folder(self, folder: Path, name: str, depth: int) -> Node:
+        self._count(folder)
+        if depth > MAX_FOLDERS_DEEP:
             raise BadArtifact(
-                f"expected only files and folders in {folder}, got {kind}: {path.name}"
+                f"expected folders at most {MAX_FOLDERS_DEEP} deep, got deeper ones: {folder}"
             )
-    node, block = encode_folder(entries)
-    put(node.cid, block)
-    return node
+        entries: dict[str, Node] = {}
+        for path in sorted(folder.iterdir(), key=lambda entry: os.fsencode(entry.name)):
+            if not is_name(path.name):
+                raise BadArtifact(
+                    f"expected names in UTF-8 without a backslash in {_shown(folder)}, got {os.fsencode(path.name)!r}"
+                )
+            mode = path.lstat().st_mode
+            if stat.S_ISDIR(mode):
+                entries[path.name] = self.folder(path, f"{name}{path.name}/", depth + 1)
+            elif stat.S_ISREG(mode):
+                self._count(folder)
+                entries[path.name] = self._add(name + path.name, path)
+            else:
+                kind = "a symlink" if stat.S_ISLNK(mode) else "a special file"
+                raise BadArtifact(
+                    f"expected only files and folders in {folder}, got {kind}: {path.name}"
+                )
+        node, block = encode_folder(entries)
+        self._put(node.cid, block)
+        return node
+
+    def _count(self, folder: Path) -> None:
+        self._entries += 1
+        if self._entries > MAX_ENTRIES:
+            raise BadArtifact(
+                f"expected at most {MAX_ENTRIES} files and folders together, got more, in {folder}: pack small files "
+                "into one"
+            )
+
+
+def is_name(name: str) -> bool:
+    """Whether a file or folder may have this name on any disk."""
+    if name in ("", ".", "..") or any(sign in name for sign in "/\\\0"):
+        return False
+    try:
+        return len(name.encode()) <= MAX_NAME_BYTES
+    except UnicodeEncodeError:
+        return False
+
+
+def require_file(path: Path) -> None:
+    """Check that a path leads to a file: a pipe would be waited for, and a device may have no end.
+
+    Raises:
+        BadArtifact: It leads to something else.
+        FileNotFoundError: It leads nowhere.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise BadArtifact(f"expected a file or a folder, got something else: {path}")
+
+
+def _shown(path: Path) -> str:
+    return str(path).encode(errors="replace").decode()
 
 
 def read_file(cid: Cid, get: Get, max_bytes: int) -> Iterator[bytes]:

@@ -57,6 +57,11 @@ class Packs:
     """The packs and the index of the store in `root`. Threads and processes may share them."""
 
     def __init__(self, root: Path) -> None:
+        """Open them; an index that is not there is made.
+
+        Raises:
+            OSError: The folder or the index cannot be used; it says what to do.
+        """
         self._folder = root / "packs"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._lock = Lock()
@@ -66,9 +71,12 @@ class Packs:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 if not index.exists():
                     _create(index, self._folder)
-        self._index = sqlite3.connect(
-            index, timeout=BUSY_S, isolation_level=None, check_same_thread=False
-        )
+        try:
+            self._index = sqlite3.connect(
+                index, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.DatabaseError as error:
+            raise _failed(error) from error
         self._rows("PRAGMA synchronous = FULL")
         self._rows("PRAGMA fullfsync = ON")  # macOS
 
@@ -183,10 +191,24 @@ def _read(path: Path, place: Place) -> bytes:
         return file.read(place.size_bytes) or b""
 
 
+_ADVICE = {
+    sqlite3.SQLITE_CORRUPT: (errno.EIO, "look at the disk; deleted, it is made anew"),
+    sqlite3.SQLITE_NOTADB: (errno.EIO, "look at the disk; deleted, it is made anew"),
+    sqlite3.SQLITE_FULL: (errno.ENOSPC, "make room on this disk"),
+    sqlite3.SQLITE_IOERR: (errno.EIO, "look at the disk, and whether it is full"),
+    sqlite3.SQLITE_BUSY: (errno.EBUSY, "another process has had it for too long: try again"),
+    sqlite3.SQLITE_READONLY: (errno.EACCES, "it has to belong to who runs this"),
+    sqlite3.SQLITE_CANTOPEN: (
+        errno.EACCES,
+        "it cannot be opened: whose is the folder of the store?",
+    ),
+}
+
+
 def _failed(error: sqlite3.DatabaseError) -> OSError:
-    return OSError(
-        errno.EIO, f"index of the store: {error}: look at the disk; deleted, it is made anew"
-    )
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # above is what exactly failed
+    number, advice = _ADVICE.get(code, (errno.EIO, "look at the disk"))
+    return OSError(number, f"index of the store: {error}: {advice}")
 
 
 def trailer(places: Mapping[Cid, Place]) -> bytes:
@@ -219,11 +241,14 @@ def _create(index: Path, packs: Path) -> None:
         index.with_name(index.name + suffix).unlink(missing_ok=True)
     made = index.with_name(f"{index.name}.new")
     made.unlink(missing_ok=True)
-    with closing(sqlite3.connect(made)) as connection:
-        connection.executescript(_SCHEMA)
-        for path in packs.iterdir():
-            rows = _read_trailer(path)
-            connection.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?)", rows)
-        connection.commit()
+    try:
+        with closing(sqlite3.connect(made)) as connection:
+            connection.executescript(_SCHEMA)
+            for path in packs.iterdir():
+                rows = _read_trailer(path)
+                connection.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?)", rows)
+            connection.commit()
+    except sqlite3.DatabaseError as error:
+        raise _failed(error) from error
     made.rename(index)
     sync_folder(index.parent)

@@ -10,6 +10,7 @@ from pathlib import Path
 from offchain_worker.storage.chunking import Scan
 from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.fetch import Fetch, Limits, Progress, nothing
+from offchain_worker.storage.layout import LINK_BYTES, MAX_ENTRIES, MAX_NAME_BYTES
 from offchain_worker.storage.peers.base import Peer, Pinner
 from offchain_worker.storage.store import EmbeddedStore
 from offchain_worker.storage.walk import Stat
@@ -37,7 +38,7 @@ class StorageService:
         """Store and pin a file or folder; durable when it returns.
 
         Raises:
-            BadArtifact: A folder holds what is neither file nor folder, or too many entries.
+            BadArtifact: As `layout.walk_folder`.
         """
         return await asyncio.to_thread(self._store.add, path, self._threads)
 
@@ -114,6 +115,6 @@ class StorageService:
         return await asyncio.to_thread(self._store.verify, cid, max_bytes, self._threads)
 
     async def _fetch(self, cid: Cid, max_bytes: int, progress: Progress) -> None:
-        # Blocks of folders and shards count as well: a tenth more is far above what they need.
-        most = max_bytes + max_bytes // 10 + (1 << 20)
+        # Blocks of files and folders count as well: far less than a tenth, and a link with its name for each entry.
+        most = max_bytes + max_bytes // 10 + MAX_ENTRIES * (MAX_NAME_BYTES + LINK_BYTES)
         await Fetch(cid, self._store, self._peers, most, self._limits, progress).run()

@@ -23,7 +23,13 @@ from offchain_worker.storage.cid import DAG_PB, Block, Cid
 from offchain_worker.storage.dag import MAX_BLOCK_BYTES, Node, decode
 from offchain_worker.storage.disk import memory
 from offchain_worker.storage.export import export
-from offchain_worker.storage.layout import Put, import_file, import_folder, read_file
+from offchain_worker.storage.layout import (
+    Put,
+    import_file,
+    import_folder,
+    read_file,
+    require_file,
+)
 from offchain_worker.storage.pack_writer import PackWriter
 from offchain_worker.storage.packs import Packs
 from offchain_worker.storage.pins import Pins
@@ -99,6 +105,7 @@ class EmbeddedStore:
 
     def add_file(self, path: Path) -> Cid:
         """Store a file."""
+        require_file(path)
         with path.open("rb") as file:
             return self._add(lambda put: import_file(file, put)).cid
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from offchain_worker.errors import ArtifactTooLarge, BadArtifact
 from offchain_worker.storage.cid import RAW, Cid
 from offchain_worker.storage.dag import Directory, FilePart, Link
-from offchain_worker.storage.export import MAX_ENTRIES
-from offchain_worker.storage.layout import MAX_DEPTH, Get, read_block
+from offchain_worker.storage.layout import MAX_DEPTH, MAX_ENTRIES, Get, read_block
 
 AHEAD = 8
 """Leaves that are fetched ahead of the one looked at, for each thread."""
@@ -48,7 +47,7 @@ def visit(cid: Cid, get: Get, max_bytes: int) -> Iterator[Visit]:
     """Yield all blocks below a root in the order of the stream, fetching all but the raw leaves.
 
     Raises:
-        ArtifactTooLarge: All files together are longer than `max_bytes`, or there are more than 10,000 entries.
+        ArtifactTooLarge: All files together are longer than `max_bytes`, or there are more than `MAX_ENTRIES` of them.
         BadArtifact: Blocks contradict each other, or are of a kind that is not supported.
         And whatever `get` raises.
     """

@@ -1,5 +1,6 @@
 """`lattice model import` of a hub's model: look, ask, fetch, convert, check, store."""
 
+import os
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -57,15 +58,18 @@ def import_from_hub(
     folder = Path(name)
     if format_ == INTEGER or folder.is_file():
         return _import_integer(folder, store, to, format_, licence, accept_error)
-    origin = f"folder {folder.name}"
-    if not folder.is_dir():
+    called = name.rpartition("/")[2]
+    if folder.is_dir():
+        called = _name_of(folder)
+        origin = f"folder {called}"
+    else:
         found = hub.look(name, revision)
         licence, origin = licence or found.licence, found.source
         say(f"{found.repo} at {found.revision[:12]}: {found.size_bytes:,} bytes, licence {licence}")
         if not yes:
             click.confirm("Download it?", abort=True)
         folder = hub.fetch(found)
-    if licence is None:
+    if not licence:
         raise BadModel(f"expected a licence for {origin}: name it with --licence")
     try:
         from offchain_worker.pipeline.importing import import_folder
@@ -84,7 +88,7 @@ def import_from_hub(
             target,
             _formats(format_, folder),
             PRECISIONS[quantize],
-            name=name.rstrip("/").rpartition("/")[2],
+            name=called,
             origin=origin,
             licence=licence,
             sequence=tokens,
@@ -111,7 +115,7 @@ def _import_integer(
             f"expected an ONNX file with --format {INTEGER}, or a hub's model with another format, got {file} with "
             f"--format {format_}"
         )
-    if licence is None:
+    if not licence:
         raise BadModel(f"expected a licence for file {file.name}: name it with --licence")
     try:
         from offchain_worker.pipeline.import_integer import import_integer
@@ -154,11 +158,20 @@ def _store(
     )
 
 
+def _name_of(path: Path) -> str:
+    """Return the last name of a path, also of one that ends in ".." or "."."""
+    return os.path.basename(os.path.abspath(path))
+
+
 def _formats(chosen: str, folder: Path) -> list[str]:
     """Return the formats to make. "all" leaves out MLX for what is no language model."""
     if chosen != "all":
         return [chosen]
-    writes = any(word in (folder / "config.json").read_text() for word in ("ForCausalLM", "LMHead"))
+    file = folder / "config.json"
+    text = (
+        file.read_bytes() if file.is_file() else b""
+    )  # whoever opens the model says what is wrong
+    writes = any(word in text for word in (b"ForCausalLM", b"LMHead"))
     return ["onnx", "coreml", *(["mlx"] if writes else [])]
 
 

@@ -37,10 +37,16 @@ from oracle.errors import RpcError, SignerUnavailable, StoreBusy
 from oracle.node import open_pin_sender
 from oracle.services.pin_places import PinPlaces
 from oracle.services.pin_sender import PinSender
-from oracle.services.pinning import PinningManager
+from oracle.services.pinning import PinningManager, beside
 
 DAY_S = 86_400
+EVERY_S = 5.0
 MOST_BYTES = 1 << 40
+MOST_SAMPLES = 100_000
+SIZE = click.IntRange(0, 1 << 63)
+"""A number of bytes."""
+
+_U8, _U16, _U32 = ((1 << bits) - 1 for bits in (8, 16, 32))
 
 Result = TypeVar("Result")
 
@@ -59,6 +65,13 @@ def from_option(command: Command) -> Command:
     """Add `--from`."""
     return click.option(
         "--from", "gateways", multiple=True, help="Gateway to fetch from; repeat for more."
+    )(command)
+
+
+def max_bytes_option(command: Command) -> Command:
+    """Add `--max-bytes`."""
+    return click.option(
+        "--max-bytes", type=SIZE, default=MOST_BYTES, help="Refuse what is longer."
     )(command)
 
 
@@ -91,7 +104,7 @@ def add(home: Path, as_json: bool, path: Path) -> None:
 @json_option
 @click.argument("cid", type=CidType())
 @from_option
-@click.option("--max-bytes", default=MOST_BYTES, help="Refuse what is longer.")
+@max_bytes_option
 @click.option("--to", type=click.Path(path_type=Path), help="Also write the file or folder here.")
 def get(
     home: Path,
@@ -117,7 +130,7 @@ def get(
 @click.argument("cid", type=CidType())
 @click.argument("to", type=click.Path(path_type=Path))
 @from_option
-@click.option("--max-bytes", default=MOST_BYTES, help="Refuse what is longer.")
+@max_bytes_option
 def export_car(home: Path, cid: Cid, to: Path, gateways: tuple[str, ...], max_bytes: int) -> None:
     """Write CID with all below it to a CAR file."""
     _with_service(_store(home), gateways, lambda service: service.export_car(cid, to, max_bytes))
@@ -127,7 +140,7 @@ def export_car(home: Path, cid: Cid, to: Path, gateways: tuple[str, ...], max_by
 @pin.command("import")
 @home_option
 @click.argument("car", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--max-bytes", default=MOST_BYTES, help="Refuse what is longer.")
+@max_bytes_option
 def import_car(home: Path, car: Path, max_bytes: int) -> None:
     """Store and pin what a CAR file holds; shows its root."""
     say(str(_store(home).add_car(car, max_bytes)))
@@ -141,7 +154,7 @@ def import_car(home: Path, car: Path, max_bytes: int) -> None:
     "--service", "services", multiple=True, help="Pinning service: it fetches CID itself."
 )
 @click.option("--token-env", default="", help="Environment variable with the services' token.")
-@click.option("--max-bytes", default=MOST_BYTES, help="Refuse what is longer.")
+@max_bytes_option
 def share(
     home: Path,
     cid: Cid,
@@ -180,7 +193,13 @@ def rm(home: Path, cid: Cid) -> None:
 @json_option
 @click.argument("cid", type=CidType())
 @click.option("--at", "gateway", required=True, help="The gateway of whoever should have it.")
-@click.option("--samples", default=20, show_default=True, help="Random leaves to ask for.")
+@click.option(
+    "--samples",
+    type=click.IntRange(1, MOST_SAMPLES),
+    default=20,
+    show_default=True,
+    help="Random leaves to ask for.",
+)
 def check(as_json: bool, cid: Cid, gateway: str, samples: int) -> None:
     """Ask somebody else for random leaves of CID, and check them."""
 
@@ -198,15 +217,56 @@ def check(as_json: bool, cid: Cid, gateway: str, samples: int) -> None:
 @home_option
 @json_option
 @click.argument("model_id", type=ModelId())
-@click.option("--version", default=0, help="Version of the model; by default the latest.")
+@click.option(
+    "--version",
+    type=click.IntRange(0, _U32),
+    default=0,
+    help="Version of the model; by default the latest.",
+)
 @click.option("--rate", type=Amount(), required=True, help="Pay per GiB and day.")
 @click.option("--bond", type=Amount(), help="Bond of a place; by default all that it can earn.")
-@click.option("--period-s", default=DAY_S, show_default=True, help="Average between challenges.")
-@click.option("--window-s", default=2_400, show_default=True, help="Time to answer.")
-@click.option("--challenges", default=30, show_default=True, help="Challenges of a place.")
-@click.option("--samples", default=4, show_default=True, help="Leaves per challenge.")
-@click.option("--copies", default=3, show_default=True, help="Pinners at the same time.")
-@click.option("--join-days", default=7.0, show_default=True, help="How long pinners may join.")
+@click.option(
+    "--period-s",
+    type=click.IntRange(1, _U32),
+    default=DAY_S,
+    show_default=True,
+    help="Average between challenges.",
+)
+@click.option(
+    "--window-s",
+    type=click.IntRange(1, _U32),
+    default=2_400,
+    show_default=True,
+    help="Time to answer.",
+)
+@click.option(
+    "--challenges",
+    type=click.IntRange(1, _U16),
+    default=30,
+    show_default=True,
+    help="Challenges of a place.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1, _U8),
+    default=4,
+    show_default=True,
+    help="Leaves per challenge.",
+)
+@click.option(
+    "--copies",
+    type=click.IntRange(1, _U16),
+    default=3,
+    show_default=True,
+    help="Pinners at the same time.",
+)
+@click.option(
+    "--join-days",
+    type=click.FloatRange(0, 36_500),
+    default=7.0,
+    show_default=True,
+    help="How long pinners may join.",
+)
 def fund(
     home: Path,
     as_json: bool,
@@ -277,15 +337,22 @@ def deals(home: Path, as_json: bool) -> None:
 def join(home: Path, deal: int, gateways: tuple[str, ...]) -> None:
     """Fetch and check the version of DEAL, and take a place in it."""
     with _pinner(home) as (manager, sender, store):
-        say(f"joined in {sender.wait(_take(manager, store, deal, gateways))}")
+        purpose = _take(manager, store, deal, gateways, lambda: _tick(manager), EVERY_S)
+        say(f"joined in {sender.wait(purpose)}")
 
 
 @pin.command()
 @home_option
 @from_option
 @click.option("--take", is_flag=True, help="Also join deals that pay more than they cost.")
-@click.option("--max-bytes", default=MOST_BYTES, help="Join no deal for more than this.")
-@click.option("--every-s", default=5.0, show_default=True, help="How often to look.")
+@click.option("--max-bytes", type=SIZE, default=MOST_BYTES, help="Join no deal for more than this.")
+@click.option(
+    "--every-s",
+    type=click.FloatRange(0.01, DAY_S),
+    default=EVERY_S,
+    show_default=True,
+    help="How often to look.",
+)
 def run(home: Path, gateways: tuple[str, ...], take: bool, max_bytes: int, every_s: float) -> None:
     """Answer challenges and claim rewards until told to end."""
     places = _places(home)
@@ -296,18 +363,14 @@ def run(home: Path, gateways: tuple[str, ...], take: bool, max_bytes: int, every
         for offer in places.offered() if take else []:
             wanted = offer.profit_wei > 0 and offer.size_bytes <= max_bytes
             if wanted and offer.deal_id not in refused:
-                _try_to_take(manager, store, offer.deal_id, gateways, refused)
+                _try_to_take(manager, store, offer.deal_id, gateways, refused, every_s)
 
     while True:
         try:
             with _pinner(home) as (manager, _, store):
                 while True:
-                    try:
+                    with _waiting():
                         look(manager, store)
-                    except (RpcError, SignerUnavailable) as error:
-                        if error.action != "retry":
-                            raise
-                        say(f"waiting: {error}")
                     time.sleep(every_s)
         except (RpcError, SignerUnavailable, StoreBusy) as error:  # at the start, or a full disk
             if error.action != "retry":
@@ -322,10 +385,11 @@ def _try_to_take(
     deal: int,
     gateways: tuple[str, ...],
     refused: set[int],
+    every_s: float = EVERY_S,
 ) -> None:
     """Join a deal. One bad deal must not end the others; one that only failed for now is tried again."""
     try:
-        _take(manager, store, deal, gateways)
+        _take(manager, store, deal, gateways, lambda: _tick(manager), every_s)
     except Exception as error:
         if getattr(error, "action", "stop") == "retry":
             say(f"deal {deal} waits: {error}")
@@ -393,9 +457,33 @@ def _pinner(home: Path) -> Iterator[tuple[PinningManager, PinSender, EmbeddedSto
 
 
 def _take(
-    manager: PinningManager, store: EmbeddedStore, deal: int, gateways: tuple[str, ...]
+    manager: PinningManager,
+    store: EmbeddedStore,
+    deal: int,
+    gateways: tuple[str, ...],
+    meanwhile: Callable[[], None],
+    every_s: float,
 ) -> str:
-    return _with_service(store, gateways, lambda service: manager.take(deal, service.pin))
+    """Fetch and join, and go on with what else there is to do while the fetch takes its time."""
+    return _with_service(
+        store, gateways, lambda service: beside(manager.take(deal, service.pin), meanwhile, every_s)
+    )
+
+
+def _tick(manager: PinningManager) -> None:
+    with _waiting():
+        manager.tick()
+
+
+@contextmanager
+def _waiting() -> Iterator[None]:
+    """Say what fails only for now, and go on."""
+    try:
+        yield
+    except (RpcError, SignerUnavailable) as error:
+        if error.action != "retry":
+            raise
+        say(f"waiting: {error}")
 
 
 def _with_service(

@@ -4,8 +4,10 @@ What we joined, what is asked and what is owed is read from the chain each time,
 (`pin_sender.py`), so it may be killed at any line: nothing is forgotten, and nothing is sent twice.
 """
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from offchain_worker.errors import BadArtifact, WorkerError
 from offchain_worker.storage.cid import Cid
@@ -31,6 +33,25 @@ _log = logging.getLogger(__name__)
 
 Keep = Callable[[Cid, int], Awaitable[Stat]]
 """Fetches and pins a file of at most so many bytes."""
+
+
+Made = TypeVar("Made")
+
+
+async def beside(work: Coroutine[Any, Any, Made], do: Callable[[], None], every_s: float) -> Made:
+    """Return what `work` gives, and call `do` every `every_s` seconds until then.
+
+    Fetching a version may take hours, and challenges of other places have to be answered within minutes. When `do`
+    fails, `work` is given up.
+    """
+    task = asyncio.create_task(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=every_s))[0]:
+            do()
+        return task.result()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 class PinningManager:
@@ -62,7 +83,7 @@ class PinningManager:
         cid = self._places.cid(deal_id)
         had = self._store.pins.has(cid)
         await keep(cid, deal["sizeBytes"])
-        tree, _ = self._tree(cid, deal["sizeBytes"])
+        tree, _ = await asyncio.to_thread(self._tree, cid, deal["sizeBytes"])
         if (tree.root, tree.size_bytes) != (bytes(deal["root"]), deal["sizeBytes"]):
             self._trees.pop(cid)
             if not had:

@@ -162,7 +162,9 @@ def test_helia__gives_a_file_the_same_cid(helia, tmp_path, size):
     path = tmp_path / "file"
     path.write_bytes(np.random.default_rng(size).bytes(size))
 
-    said = httpx.post(f"{helia.rpc}/api/v0/add", files={"file": path.read_bytes()}).json()
+    said = httpx.post(
+        f"{helia.rpc}/api/v0/add", files={"file": path.read_bytes()}, timeout=120.0
+    ).json()
 
     assert said["Hash"] == str(cid_of(path).cid)
 

@@ -4,6 +4,7 @@ manager
 ├── offered: the most profitable first, none that are full or ours
 ├── take: fetches, checks root and size, joins once; refuses a version whose root is not that of its bytes
 ├── tick: answers what is asked, once, after a restart too; does nothing when nothing is asked
+├── take: while a version is fetched, challenges of other places are answered
 ├── run --take: a deal that could not be taken for now is tried again, a bad one is left alone
 ├── tick: what a node refuses for one place does not keep the others waiting
 ├── tick: an event that an endpoint left out is found when all are read again
@@ -36,6 +37,7 @@ from offchain_worker.storage.store import EmbeddedStore
 from oracle.cli import main, pin
 from oracle.errors import RpcRefused, RpcUnreachable
 from oracle.services.pin_places import UNSURE_BLOCKS, answer_gas
+from oracle.services.pinning import beside
 
 
 @pytest.fixture
@@ -110,6 +112,49 @@ def test_tick__answers_once_and_after_a_restart(chain, gateway, deal, pinner):
         assert pinner.tick() == 1
         assert pinner.tick() == 0
         assert (pinner.place(deal).proved, pinner.place(deal).missed) == (proved, 0)
+
+
+def test_take__while_a_version_is_fetched__answers_what_others_ask(chain, gateway, pinner):
+    model, size = register(chain, gateway.scan), gateway.scan.size_bytes
+    first, second = open_deal(chain, model, size), open_deal(chain, model, size)
+    pinner.take(first, gateway)
+    pinner.to_challenge(first)
+    answered = []
+
+    async def slow(cid, most_bytes):
+        while not answered:
+            await asyncio.sleep(0.01)
+        return pinner.store.verify(cid, most_bytes)
+
+    def tick():
+        if pinner.tick():
+            answered.append(pinner.place(first).proved)
+
+    async def run():
+        return await beside(pinner.manager.take(second, slow), tick, 0.01)
+
+    pinner.sender.wait(asyncio.run(run()))
+
+    assert answered == [1]
+    assert pinner.place(second).round > 0
+
+
+def test_beside__when_the_other_fails__gives_the_work_up():
+    ended = []
+
+    async def work():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    def fail():
+        raise RpcUnreachable("the endpoint is away")
+
+    with pytest.raises(RpcUnreachable):
+        asyncio.run(beside(work(), fail, 0.01))
+
+    assert ended == [True]
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ All raise `PeerFailed` when the node does not answer in time or says no.
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Protocol, Self
+from urllib.parse import urlsplit
 
 import httpx
 
+from offchain_worker import safe_json
 from offchain_worker.errors import PeerFailed
 from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.dag import MAX_BLOCK_BYTES
@@ -57,7 +59,13 @@ class HttpNode:
     """A node that is spoken to by HTTP: pooled connections, deadlines, bounded answers. Use it as a context."""
 
     def __init__(self, name: str, url: str, timeout_s: float, token: str = "") -> None:
-        """Speak to `url`; no pause of an answer may be longer than `timeout_s`; `token` is sent as a bearer's."""
+        """Speak to `url`; no pause of an answer may be longer than `timeout_s`; `token` is sent as a bearer's.
+
+        Raises:
+            PeerFailed: `url` is no address of HTTP.
+        """
+        if not _is_address(url):
+            raise PeerFailed(f"expected an address such as http://127.0.0.1:8080, got {url!r}")
         self.name = name
         self._timeout_s = timeout_s
         self._client = httpx.AsyncClient(
@@ -85,7 +93,10 @@ class HttpNode:
             async with self._client.stream(method, path, **options) as response:
                 if response.status_code >= 300:
                     body = await _capped(response.aiter_bytes(), 1 << 12)
-                    raise PeerFailed(f"{self.name} said {response.status_code}: {_text(body)}")
+                    said = f"{self.name} said {response.status_code}: {_text(body)}"
+                    if elsewhere := response.headers.get("Location"):
+                        said += f" (it leads to {elsewhere[:200]}, which is not followed: name that address)"
+                    raise PeerFailed(said)
                 async for piece in response.aiter_bytes():
                     yield piece
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -99,6 +110,34 @@ class HttpNode:
         if len(body) > most_bytes:
             raise PeerFailed(f"expected at most {most_bytes} bytes from {self.name}, got more")
         return body
+
+    def _plain(self, body: bytes) -> dict[str, Any]:
+        """Read a map in JSON.
+
+        Raises:
+            PeerFailed: It is none.
+        """
+        try:
+            plain = safe_json.loads(body)
+        except ValueError:
+            plain = None
+        if not isinstance(plain, dict):
+            raise self._no_answer(body)
+        return plain
+
+    def _no_answer(self, body: bytes) -> PeerFailed:
+        return PeerFailed(f"{self.name} gave no answer of its API: {_text(body[:200])!r}")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        httpx.URL(url)
+        if any(sign.isspace() for sign in url):
+            return False
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except (ValueError, httpx.InvalidURL):
+        return False
 
 
 async def _capped(pieces: AsyncIterator[bytes], most_bytes: int) -> bytes:

@@ -1,6 +1,5 @@
 """A Kubo daemon by its RPC: gives blocks, takes graphs, pins. Own code: public clients refuse current daemons."""
 
-import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -46,9 +45,15 @@ class Kubo(HttpNode):
             content=body(),
             headers=headers,
         )
-        for line in answer.splitlines():
-            if problem := json.loads(line).get("Root", {}).get("PinErrorMsg"):
-                raise PeerFailed(f"{self.name} took the graph and did not pin it: {problem}")
+        roots = [
+            found["Root"] for found in map(self._plain, answer.splitlines()) if "Root" in found
+        ]
+        if not roots or not all(isinstance(root, dict) for root in roots):
+            raise self._no_answer(answer)
+        if problem := next(
+            (root["PinErrorMsg"] for root in roots if root.get("PinErrorMsg")), None
+        ):
+            raise PeerFailed(f"{self.name} took the graph and did not pin it: {problem}")
 
     async def pin(self, cid: Cid) -> None:
         """Let it fetch and keep all below `cid`. It reports progress: a pause is a failure, a long time is not."""
@@ -76,4 +81,7 @@ class Kubo(HttpNode):
             if "not pinned" in str(error):
                 return False
             raise
-        return str(cid) in json.loads(answer).get("Keys", {})
+        keys = self._plain(answer).get("Keys")
+        if not isinstance(keys, dict):
+            raise self._no_answer(answer)
+        return str(cid) in keys

@@ -1,7 +1,6 @@
 """A remote pinning service by the IPFS Pinning Service API: it fetches and keeps what it is told to, for money."""
 
 import asyncio
-import json
 import time
 from typing import Any
 
@@ -30,13 +29,13 @@ class PinningService(HttpNode):
 
     async def pin(self, cid: Cid) -> None:
         """Ask it to keep all below `cid`, and wait until it says that it does."""
-        found = await self._find(cid) or await self._json("POST", "/pins", json={"cid": str(cid)})
+        found = await self._find(cid) or await self._pin("POST", "/pins", json={"cid": str(cid)})
         end = time.monotonic() + self._pin_timeout_s
         while (status := found["status"]) != "pinned":
             if status == "failed" or time.monotonic() > end:
                 raise PeerFailed(f"{self.name} did not pin {cid}: it is {status}")
             await asyncio.sleep(self._poll_interval_s)
-            found = await self._json("GET", f"/pins/{found['requestid']}")
+            found = await self._pin("GET", f"/pins/{found['requestid']}")
 
     async def unpin(self, cid: Cid) -> None:
         """Tell it to keep it no longer."""
@@ -51,17 +50,20 @@ class PinningService(HttpNode):
     async def _find(self, cid: Cid) -> dict[str, Any] | None:
         """Return a pin of `cid` that has not failed."""
         params = {"cid": str(cid), "status": "queued,pinning,pinned"}
-        results = (await self._json("GET", "/pins", params=params)).get("results", [])
-        found: dict[str, Any] | None = results[0] if results else None
-        return found
+        body = await self._body("GET", "/pins", params=params)
+        results = self._plain(body).get("results")
+        if not isinstance(results, list):
+            raise self._no_answer(body)
+        return self._checked(results[0], body) if results else None
 
-    async def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+    async def _pin(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         body = await self._body(method, path, **options)
-        try:
-            answer: dict[str, Any] = json.loads(body)
-            status = answer if "results" in answer else answer["status"]
-        except (ValueError, KeyError, TypeError):
-            raise PeerFailed(f"{self.name} gave no answer of its API: {body[:80]!r}") from None
-        if not isinstance(status, str | dict):
-            raise PeerFailed(f"{self.name} gave no answer of its API: {body[:80]!r}")
-        return answer
+        return self._checked(self._plain(body), body)
+
+    def _checked(self, pin: Any, body: bytes) -> dict[str, Any]:
+        """Return a pin of the API that has what we read of it."""
+        if not isinstance(pin, dict) or not all(
+            isinstance(pin.get(name), str) for name in ("requestid", "status")
+        ):
+            raise self._no_answer(body)
+        return pin

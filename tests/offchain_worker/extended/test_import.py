@@ -7,7 +7,9 @@ lattice model import
 ├── the packaged models find the same nearest neighbours as the original, from text
 ├── when it is not confirmed: nothing is downloaded
 ├── when the hub has no such model, or guards it: the hub's reason is shown
-└── when the model has no safetensors: it is refused
+├── when the model has no safetensors: it is refused
+└── of a folder: under its own name, whatever way leads to it; without a licence, or with a configuration that nobody
+    can read, it is refused in one line
 """
 
 import os
@@ -24,6 +26,8 @@ from local_hub import GATED, REVISION, serve_hub
 
 from offchain_worker import manifest as manifests
 from offchain_worker.backends import open_for
+from offchain_worker.pipeline.families import FAMILIES
+from offchain_worker.pipeline.random_model import save
 from offchain_worker.processing import open_preprocess
 from offchain_worker.storage.store import EmbeddedStore
 from oracle import config
@@ -204,3 +208,34 @@ def test_import__when_the_hub_refuses__says_why(run, name, reason):
     assert done.returncode == 1
     assert reason in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "licence", "reason"),
+    [
+        (None, "MIT", "expected config.json in the model folder, which is missing"),
+        (b"\xff\xfe", "MIT", "expected config.json in JSON"),
+        (b"{}", "", "expected a licence for folder "),
+    ],
+)
+def test_import__of_a_folder_that_is_none__says_why(run, tmp_path, config, licence, reason):
+    if config is not None:
+        (tmp_path / "config.json").write_bytes(config)
+
+    done = run(tmp_path, "--format", "all", "--licence", licence)
+
+    assert done.returncode == 1
+    assert f"Error: {reason}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_import__of_a_folder_by_another_way__has_its_own_name(run, tmp_path):
+    save(FAMILIES["bert"], tmp_path / "café")
+    way = tmp_path / "café" / "x/.."
+    (way.parent).mkdir()
+
+    done = run(way, "--format", "torch", "--licence", "MIT", "--to", tmp_path / "out")
+
+    assert done.returncode == 0, done.stderr
+    found = manifests.load(tmp_path / "out/torch-float32")
+    assert (found.name, found.source) == ("café", "folder café")

@@ -204,7 +204,7 @@ def test_visit__when_a_small_graph_unfolds_without_end__raises():
         node = made[-1][0]
         made.append(encode_folder({f"{i:02}": node for i in range(50)}))
 
-    with pytest.raises(ArtifactTooLarge, match="10000 entries"):
+    with pytest.raises(ArtifactTooLarge, match="16384 entries"):
         stat(made[-1][0].cid, blocks_of(*made), 1, PLENTY)
 
 

@@ -8,6 +8,8 @@ put
 add
 ├── when a write fails: nothing half is left
 ├── when a stored block was damaged: it is written anew
+├── when it is a pipe or a device: it raises BadArtifact and does not wait
+├── of 10,000 files: they can be checked and written out again
 ├── when two processes add the same: both get the same CID, and all blocks are there
 └── it gives back what was added: bytes, files, folders
 adding
@@ -17,7 +19,9 @@ adding
 └── while another process adds: opening the store leaves its pack alone
 index
 ├── when it is lost: it is made anew from the packs, without what is no whole pack
-└── when it is damaged: there is an OSError, and no pack is deleted
+├── when it is damaged: there is an OSError, and no pack is deleted
+└── when it cannot be opened, another process has it, or the disk is full: there is an OSError that says so, and does
+    not advise to delete it
 unpin
 └── frees the disk, also of packs of which another root needs a part
 """
@@ -26,9 +30,11 @@ import errno
 import itertools
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -36,7 +42,8 @@ from hypothesis import strategies as st
 from store_damage import cut, flip, overwrite
 
 from offchain_worker.errors import ArtifactMissing, ArtifactTooLarge, BadArtifact, CorruptedBlock
-from offchain_worker.storage import pack_writer
+from offchain_worker.storage import disk, export, pack_writer
+from offchain_worker.storage import packs as packs_module
 from offchain_worker.storage.base import Store
 from offchain_worker.storage.chunking import cid_of
 from offchain_worker.storage.cid import RAW, Cid
@@ -67,6 +74,31 @@ def test_get__when_damaged__names_the_cid(store, damage):
         store.get(cid)
     with pytest.raises(BadArtifact):
         store.read(cid, 10)
+
+
+@pytest.mark.parametrize("add", [EmbeddedStore.add, EmbeddedStore.add_file])
+def test_add__of_a_pipe_or_a_device__raises_bad_artifact(store, tmp_path, add):
+    os.mkfifo(tmp_path / "pipe")
+
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(BadArtifact, match=f"expected a file or a folder, .*{path}"):
+            add(store, path)
+    assert store.pins.all() == []
+
+
+def test_add__of_10000_files__can_be_written_out_again(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(disk, "sync", lambda descriptor: None)  # 20,000 of these take a minute
+    monkeypatch.setattr(export, "sync", lambda descriptor: None)
+    for at in range(10):
+        (tmp_path / f"many/{at}").mkdir(parents=True)
+        for number in range(1_000):
+            (tmp_path / f"many/{at}/{number}").write_bytes(b"%d" % (number % 7))
+
+    cid = store.add(tmp_path / "many").cid
+    store.export(cid, tmp_path / "copy", 1 << 20)
+
+    assert store.verify(cid, 1 << 20).files == 10_000
+    assert cid_of(tmp_path / "copy").cid == cid
 
 
 def test_put__when_block_is_something_else__stores_nothing(store, tmp_path):
@@ -191,7 +223,8 @@ def test_adding__when_a_disk_fails_on_the_way__keeps_whole_packs_only(tmp_path, 
 
 KILLED = """
 import itertools, os, pathlib, signal, sys
-from offchain_worker.storage import pack_writer
+from offchain_worker.storage import disk, export, pack_writer
+from offchain_worker.storage import packs as packs_module
 from offchain_worker.storage.store import EmbeddedStore
 
 pack_writer.PACK_BYTES = 3 << 20
@@ -304,3 +337,36 @@ def test_unpin__frees_the_disk_and_keeps_what_another_root_needs(tmp_path):
     assert other.verify(second, 9 << 20).size_bytes == 1 << 20
     store.unpin(second)
     assert packs(tmp_path / "s") == set()
+
+
+@pytest.mark.parametrize(
+    "reason", ["another process", "make room on this disk", "cannot be opened"]
+)
+def test_index__when_it_cannot_be_used__says_why_and_not_to_delete_it(
+    tmp_path, monkeypatch, reason
+):
+    monkeypatch.setattr(packs_module, "BUSY_S", 0.05)
+    root, index = tmp_path / "store", tmp_path / "store/index.sqlite"
+    store = EmbeddedStore(root)
+    held = None
+    if reason == "another process":
+        held = sqlite3.connect(index, isolation_level=None)
+        held.execute("BEGIN IMMEDIATE")
+    elif reason == "make room on this disk":
+        store._packs._rows("PRAGMA max_page_count = 1")
+    else:
+        index.rename(tmp_path / "elsewhere")
+        index.mkdir()
+
+    def add_many():
+        with (EmbeddedStore(root) if index.is_dir() else store).adding() as put:
+            for number in range(500):
+                put(Cid.of(RAW, b"%d" % number), b"%d" % number)
+
+    with pytest.raises(OSError, match=reason) as caught:
+        add_many()
+
+    assert "made anew" not in str(caught.value)
+    if held is not None:
+        held.close()
+        assert store.read(store.add_bytes(b"x"), 1) == b"x"

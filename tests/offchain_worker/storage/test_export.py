@@ -4,6 +4,7 @@ export
 ├── when something is at the place: it raises FileExistsError and leaves it alone
 ├── when a block is missing, or it is too large: it raises, and nothing is left behind
 ├── when a name leaves the folder, is there twice, or entries are too many: it raises BadArtifact
+├── when a name or a path is too long for this disk: it raises BadArtifact, as the model is to blame and not the disk
 ├── when the process ends half-way: nothing is at the place
 ├── when another export was faster: it raises FileExistsError
 └── it writes files and folders as they were added
@@ -85,6 +86,18 @@ def test_export__when_a_name_leaves_the_folder__raises_bad_artifact(store, tmp_p
     with pytest.raises(BadArtifact, match="names of files and folders"):
         store.export(crafted(store, name), tmp_path / "to", MUCH)
     assert not (tmp_path / "to").exists()
+
+
+@pytest.mark.parametrize("names", [["x" * 256], ["ü" * 128], ["y" * 250] * 40])
+def test_export__when_a_name_is_too_long_for_a_disk__raises_bad_artifact(store, tmp_path, names):
+    node = Node(store.add_bytes(b"x"), 1, 1)
+    for name in names:
+        node, block = encode_folder({name: node})
+        store.put(node.cid, block)
+
+    with pytest.raises(BadArtifact, match="expected names"):
+        store.export(node.cid, tmp_path / "out/to", MUCH)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])

@@ -13,6 +13,8 @@ import_file
 └── it never holds more than one chunk
 import_folder
 ├── when a symlink or a special file is in it: it raises BadArtifact
+├── when a name is not UTF-8 or has a backslash: it raises BadArtifact
+├── when folders are too deep, or entries too many, to be read back: it raises BadArtifact
 └── flat, nested and empty folders have the expected CIDs
 read_file
 ├── when it is a folder, too long, or contradicts itself: it raises an error
@@ -30,11 +32,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offchain_worker.errors import ArtifactMissing, ArtifactTooLarge, BadArtifact
+from offchain_worker.storage import layout
 from offchain_worker.storage.cid import DAG_PB, Cid
 from offchain_worker.storage.dag import Node, encode_file, encode_folder, leaf
 from offchain_worker.storage.layout import (
     CHUNK_BYTES,
     MAX_DEPTH,
+    MAX_FOLDERS_DEEP,
     import_file,
     import_folder,
     join,
@@ -124,6 +128,37 @@ def test_import_folder__when_a_symlink_is_in_it__raises_bad_artifact(tmp_path):
     (folder / "link").symlink_to("a")
 
     with pytest.raises(BadArtifact, match="got a symlink: link"):
+        import_folder(folder, keep_nothing)
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"a\\b"])
+def test_import_folder__when_a_name_could_not_be_read_back__raises_bad_artifact(tmp_path, name):
+    (tmp_path / "f").mkdir()
+    try:
+        (tmp_path / "f" / os.fsdecode(name)).touch()
+    except OSError:
+        pytest.skip("this disk takes only names in UTF-8")
+
+    with pytest.raises(BadArtifact, match="expected names in UTF-8 without a backslash"):
+        import_folder(tmp_path / "f", keep_nothing)
+
+
+def test_import_folder__when_folders_are_too_deep__raises_bad_artifact(tmp_path):
+    (tmp_path / "/".join("f" * (MAX_FOLDERS_DEEP + 1))).mkdir(parents=True)
+    import_folder(tmp_path / "f", keep_nothing)
+    (tmp_path / "/".join("f" * (MAX_FOLDERS_DEEP + 2))).mkdir(parents=True)
+
+    with pytest.raises(BadArtifact, match=f"expected folders at most {MAX_FOLDERS_DEEP} deep"):
+        import_folder(tmp_path / "f", keep_nothing)
+
+
+def test_import_folder__when_entries_are_too_many__raises_bad_artifact(tmp_path, monkeypatch):
+    monkeypatch.setattr(layout, "MAX_ENTRIES", 5)
+    folder = tree(tmp_path / "f", {"a/1": b"", "a/2": b"", "b": b""})
+    import_folder(folder, keep_nothing)
+    (folder / "c").touch()
+
+    with pytest.raises(BadArtifact, match="expected at most 5 files and folders together"):
         import_folder(folder, keep_nothing)
 
 

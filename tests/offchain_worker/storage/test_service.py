@@ -10,12 +10,18 @@ retrieve
 ├── when a peer is slow: the next one is asked
 ├── when the peer dies in the middle: what came is kept, and the next call fetches only the rest
 ├── when a CAR lies, ends early or is of another root: the rest comes block by block
+├── when a CAR comes in drops, or has blocks of something else: it is left, and nothing of the else is kept
+├── when a CAR has a block twice: it is taken
 ├── when there is more than allowed: it raises ArtifactTooLarge
 └── when a block of ours is damaged: it is fetched anew
 pin, unpin
 ├── unpin deletes what no other root needs, and only that
 ├── when the fetch fails: it is not pinned
 └── pinners: Kubo and a pinning service keep it, let it go, and say no when it fails
+    └── when they answer with something else than their API: it raises PeerFailed
+peers
+├── with an address that is none: it raises PeerFailed at once
+└── when they lead elsewhere: it is said where, and not followed
 push
 └── a Kubo node gets the whole graph and pins it
 stat, verify
@@ -24,6 +30,7 @@ stat, verify
 
 import asyncio
 import gc
+import itertools
 
 import numpy as np
 import pytest
@@ -33,7 +40,7 @@ from store_damage import cut, lose
 from offchain_worker.errors import ArtifactMissing, ArtifactTooLarge, CorruptedBlock, PeerFailed
 from offchain_worker.storage.car import write_car
 from offchain_worker.storage.chunking import scan
-from offchain_worker.storage.cid import RAW
+from offchain_worker.storage.cid import RAW, Cid
 from offchain_worker.storage.fetch import Limits
 from offchain_worker.storage.peers.gateway import Gateway
 from offchain_worker.storage.peers.kubo import Kubo
@@ -238,6 +245,84 @@ def test_retrieve__when_a_car_is_bad__takes_the_rest_by_block(
     assert scan(tmp_path / "copy") == scan(model)
 
 
+class CarOnly:
+    """Gives one CAR, and no blocks."""
+
+    name = "car only"
+
+    def __init__(self, pieces):
+        self._pieces = pieces
+
+    async def block(self, cid):
+        raise PeerFailed("no single blocks")
+
+    async def car(self, cid):
+        for piece in self._pieces:
+            yield piece
+            await asyncio.sleep(0)
+
+
+def section(block):
+    cid = Cid.of(RAW, block)
+    length = len(cid.data) + len(block)
+    assert length < 128
+    return bytes([length]) + cid.data + block
+
+
+def test_retrieve__when_a_car_comes_in_drops__leaves_it(node, ours, model, tmp_path):
+    class Drops(CarOnly):
+        async def car(self, cid):
+            for byte in b"".join(self._pieces):
+                yield bytes([byte])
+                await asyncio.sleep(0.01)
+
+    pieces = write_car(node.root, node.store.get, PLENTY)
+    limits = Limits(block_timeout_s=2.0, tries=8, pause_s=0.01)
+
+    retrieve(
+        ours, node.root, tmp_path / "copy", Near(Drops(pieces)), Gateway(node.url), limits=limits
+    )
+
+    assert scan(tmp_path / "copy") == scan(model)
+
+
+class Near:
+    """A peer that is a context, as those by HTTP are."""
+
+    def __init__(self, peer):
+        self._peer = peer
+
+    def __getattr__(self, name):
+        return getattr(self._peer, name)
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("other", [b"", b"of something else"])
+def test_retrieve__when_a_car_has_other_blocks__leaves_it(node, ours, tmp_path, other):
+    header, root, *_ = write_car(node.root, node.store.get, PLENTY)
+    pieces = itertools.chain([header, root], itertools.repeat(section(other)))
+
+    with pytest.raises(ArtifactMissing, match=r"of something else|no single blocks"):
+        retrieve(ours, node.root, tmp_path / "copy", Near(CarOnly(pieces)))
+
+    assert not ours.has(Cid.of(RAW, other))
+    assert ours.has(node.root)
+
+
+def test_retrieve__when_a_car_has_blocks_twice__takes_them(node, ours, model, tmp_path):
+    header, *blocks = write_car(node.root, node.store.get, PLENTY)
+    pieces = [header, *(block for block in blocks for _ in range(2))]
+
+    retrieve(ours, node.root, tmp_path / "copy", Near(CarOnly(pieces)))
+
+    assert scan(tmp_path / "copy") == scan(model)
+
+
 def test_retrieve__when_there_is_more_than_allowed__raises(node, ours, tmp_path):
     with pytest.raises(ArtifactTooLarge):
         retrieve(ours, node.root, tmp_path / "copy", Gateway(node.url), max_bytes=8 * MIB)
@@ -323,6 +408,83 @@ def test_pin__when_the_token_is_wrong__raises(node, second, ours):
             pinners=(PinningService(second.url, "wrong"),),
             do=lambda s: s.pin(node.root, PLENTY),
         )
+
+
+NO_API = [
+    b"<html>busy</html>",
+    b"\xff",
+    b"[]",
+    b"null",
+    b"{}",
+    b'{"results": null}',
+    b'{"results": {"0": 1}}',
+    b'{"results": [null]}',
+    b'{"results": [{"status": "pinned"}]}',
+    b'{"results": [{"requestid": "r", "status": 7}]}',
+    b'{"Keys": null}',
+    b'{"Keys": 7}',
+    b"[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("answer", NO_API)
+@pytest.mark.parametrize("kind", [Kubo, lambda url: PinningService(url, "", poll_interval_s=0.0)])
+@pytest.mark.parametrize("act", ["pin", "is_pinned"])
+def test_pin__when_the_answer_is_of_no_api__raises(node, kind, answer, act):
+    node.handle = lambda request: node.reply(request, 200, answer)
+
+    async def play():
+        async with kind(node.url) as pinner:
+            return await getattr(pinner, act)(node.root)
+
+    with pytest.raises(PeerFailed, match="no answer of its API"):
+        asyncio.run(play())
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b'{"Root": null}\n', b'{"Root": 7}', b"[]", b""])
+def test_push__when_the_answer_is_of_no_api__raises(node, ours, answer):
+    node.handle = lambda request: (
+        node.read_body(request),
+        node.reply(request, 200, answer),
+    )
+    root = ours.add_bytes(b"x")
+
+    async def push():
+        async with Kubo(node.url) as kubo:
+            await kubo.push(write_car(root, ours.get, PLENTY))
+
+    with pytest.raises(PeerFailed, match="no answer of its API"):
+        asyncio.run(push())
+
+
+ADDRESSES = [
+    "",
+    "localhost:8080",
+    "ftp://x",
+    "http://",
+    "http://[::1",
+    "http://a:99999",
+    "http://a b",
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_peers__with_an_address_that_is_none__raise_at_once(address):
+    with pytest.raises(PeerFailed, match="expected an address such as http://"):
+        Gateway(address)
+
+
+def test_peers__that_lead_elsewhere__are_not_followed(node, ours, tmp_path):
+    def handle(request):
+        request.send_response(301)
+        request.send_header("Location", "http://bafy.ipfs.localhost:8080/")
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    node.handle = handle
+
+    with pytest.raises(ArtifactMissing, match=r"301.*leads to http://bafy\.ipfs\.localhost:8080/"):
+        retrieve(ours, node.root, tmp_path / "copy", Gateway(node.url))
 
 
 def test_push__gives_a_kubo_node_the_whole_graph(ours, model, tmp_path):
