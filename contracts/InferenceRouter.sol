@@ -33,7 +33,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712, Multicall {
     /// @notice Most gas that a requester may ask for its callback; the provider pays for it.
     uint256 public constant MAX_CALLBACK_GAS = 300_000;
 
-    /// @notice Bond of a provider that takes a job over, in basis points of its price.
+    /// @notice Bond of a provider that takes a job over, in basis points of the price that was locked until then.
     uint256 public constant BOND_BPS = 1_000;
 
     /// @notice The ring of job cells has 2^RING_BITS places: so many of the latest jobs can be looked up when final.
@@ -266,11 +266,13 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712, Multicall {
         _requireOperator(o.provider);
         require(o.provider != job.provider, RouterAlreadyAssigned(job.provider));
         _requireMarket(offerId, _marketIdOf(job.offerId));
+        _requireStake(o.provider);
         require(block.timestamp <= job.deadline, RouterTooLate(block.timestamp, job.deadline));
         require(o.load < o.capacity, RouterNoOfferFits(offerId, o.load, o.capacity, 0, o.minWindow));
         uint256 price = uint256(o.price) * job.units;
         require(price <= job.price, RouterFeeTooLow(job.price, price));
-        uint256 bond = (price * BOND_BPS) / 10_000;
+        // Of the former price: whoever takes a job over for less frees the rest, and nobody else would do it for that.
+        uint256 bond = (uint256(job.price) * BOND_BPS) / 10_000;
 
         if (before == JobState.Assigned) {
             require(
@@ -285,7 +287,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712, Multicall {
         next.offerId = offerId;
         next.provider = o.provider;
         next.price = uint96(price); // at most job.price
-        next.bond = uint96(bond); // a tenth of the price
+        next.bond = uint96(bond); // a tenth of job.price
         next.exclusiveUntil = uint40(Math.min(block.timestamp + o.minWindow, job.deadline));
         _store(place, jobId, JobHash.hashJob(jobId, next), JobState.Assigned);
         _lock(msg.sender, job.token, bond);

@@ -258,6 +258,12 @@ abstract contract OfferBook is IOfferBook, Revenue {
         require(o.provider != 0, OfferUnknown(offerId));
     }
 
+    /// @dev Reverts when the provider could not open an offer now: it is in jail, or has taken its stake away.
+    function _requireStake(uint32 provider) internal view {
+        uint256 stake = STAKING.stakeOf(provider);
+        require(stake >= TICKET_STAKE, OfferStakeTooLow(stake, TICKET_STAKE));
+    }
+
     function _requireOwner(uint32 provider) private view {
         address owner = STAKING.ownerOf(provider);
         require(msg.sender == owner, OfferNotOwner(msg.sender, owner));

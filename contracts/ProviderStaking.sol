@@ -61,6 +61,8 @@ contract ProviderStaking is IProviderStaking, Delegation {
     mapping(uint32 number => Provider) private _providers;
     mapping(uint32 number => address) private _pendingOwners;
     mapping(uint32 number => mapping(address slasher => uint256)) private _allowedUntil;
+    /// @dev When it was allowed after a time in which it was not.
+    mapping(uint32 number => mapping(address slasher => uint256)) private _allowedSince;
     mapping(address slasher => uint256) private _announcedFrom;
     mapping(address slasher => mapping(bytes32 evidence => bool)) private _used;
     /// @dev In one slot, so that the pause costs nothing to who registers.
@@ -181,7 +183,9 @@ contract ProviderStaking is IProviderStaking, Delegation {
     /// @inheritdoc IProviderStaking
     function allowSlasher(uint32 number, address slasher, bool allowed) external onlyOwner(number) {
         uint256 until = allowed ? type(uint256).max : block.timestamp + UNBONDING;
-        require(allowed || _allowedUntil[number][slasher] > until, StakingNotSlasher(slasher, number));
+        uint256 before = _allowedUntil[number][slasher];
+        require(allowed || before > until, StakingNotSlasher(slasher, number));
+        if (block.timestamp >= before) _allowedSince[number][slasher] = block.timestamp;
         _allowedUntil[number][slasher] = until;
         emit SlasherAllowed(number, slasher, until);
     }
@@ -208,11 +212,11 @@ contract ProviderStaking is IProviderStaking, Delegation {
         require(!_used[msg.sender][evidence], StakingEvidenceUsed(msg.sender, evidence));
         _used[msg.sender][evidence] = true;
 
-        uint256 whole = slashableOf(number);
+        uint256 whole = slashableBy(number, msg.sender);
         if (whole == 0) return 0;
         uint256 share = Math.min(amount, Math.ceilDiv(whole * MAX_SLASH_BPS, BPS));
         uint256 own = _cutOwn(p, share, whole);
-        uint256 others = _cut(_delegated[number], share, whole) + _cut(_leaving[number], share, whole);
+        uint256 others = _reachesDelegators(number, msg.sender) ? _cutOthers(number, share, whole) : 0;
         p.jailedUntil = uint40(block.timestamp + JAIL);
 
         slashed = own + others;
@@ -321,8 +325,14 @@ contract ProviderStaking is IProviderStaking, Delegation {
 
     /// @inheritdoc IProviderStaking
     function maySlash(uint32 number, address slasher) public view returns (bool) {
-        uint256 from = _announcedFrom[slasher];
-        return block.timestamp < _allowedUntil[number][slasher] || (from != 0 && block.timestamp >= from);
+        return block.timestamp < _allowedUntil[number][slasher] || _isAnnounced(slasher);
+    }
+
+    /// @inheritdoc IProviderStaking
+    function slashableBy(uint32 number, address slasher) public view returns (uint256) {
+        if (!maySlash(number, slasher)) return 0;
+        if (_reachesDelegators(number, slasher)) return slashableOf(number);
+        return uint256(_providers[number].stake) + _providers[number].unbonding;
     }
 
     /* INTERNALS */
@@ -330,6 +340,22 @@ contract ProviderStaking is IProviderStaking, Delegation {
     function _known(uint32 number) private view returns (Provider storage p) {
         p = _providers[number];
         require(p.owner != address(0), StakingProviderUnknown(number));
+    }
+
+    function _isAnnounced(address slasher) private view returns (bool) {
+        uint256 from = _announcedFrom[slasher];
+        return from != 0 && block.timestamp >= from;
+    }
+
+    /// @dev Whether those who delegate had the time to leave since `slasher`, which may slash, was announced or allowed.
+    /// The provider's word is no opt-in of theirs (attacks/test_burned_delegation).
+    function _reachesDelegators(uint32 number, address slasher) private view returns (bool) {
+        return block.timestamp >= _allowedSince[number][slasher] + SLASHER_NOTICE || _isAnnounced(slasher);
+    }
+
+    /// @dev Takes `share` of `whole` from what others have staked on the provider.
+    function _cutOthers(uint32 number, uint256 share, uint256 whole) private returns (uint256) {
+        return _cut(_delegated[number], share, whole) + _cut(_leaving[number], share, whole);
     }
 
     /// @dev Takes `share` of `whole` from the provider's own stake and from what of it unbonds, rounded up.

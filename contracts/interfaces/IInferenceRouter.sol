@@ -290,9 +290,9 @@ interface IInferenceRouter is IOfferBook {
     /// @notice Gives a job back. Only its operator, within its exclusive time. Costs reputation.
     function decline(uint256 jobId, Job calldata job) external;
 
-    /// @notice Takes a job over. Only the operator of another provider with an offer in the same market, after the
-    /// exclusive time or a decline, until the job's deadline.
-    /// @dev The bond, {BOND_BPS} of the new price, comes from the call's value or the caller's free money. It
+    /// @notice Takes a job over. Only the operator of another provider with an offer in the same market and stake for a
+    /// ticket, after the exclusive time or a decline, until the job's deadline.
+    /// @dev The bond, {BOND_BPS} of `job.price`, comes from the call's value or the caller's free money. It
     /// returns with the answer and goes to the requester without one. A lower price returns the difference to the
     /// requester.
     /// @param jobId Job.

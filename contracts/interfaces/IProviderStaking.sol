@@ -174,7 +174,8 @@ interface IProviderStaking is IDelegation {
     function acceptTransfer(uint32 provider) external;
 
     /// @notice Lets a contract slash this provider, or stops it after the time of unbonding. Only the owner.
-    /// @dev Allow the resolution of a policy before offering under it: requesters may look for that.
+    /// @dev Allow the resolution of a policy before offering under it: requesters may look for that. It reaches the
+    /// provider's own stake at once, and what others have delegated after {SLASHER_NOTICE}: they did not allow it.
     function allowSlasher(uint32 provider, address slasher, bool allowed) external;
 
     /// @notice Announces a contract that may slash every provider after {SLASHER_NOTICE}. Only the access manager.
@@ -182,12 +183,12 @@ interface IProviderStaking is IDelegation {
 
     /// @notice Takes stake from a provider and sends it to jail. Only a contract that {maySlash} it.
     /// @dev Own stake, what of it unbonds, what is delegated and what of that leaves are cut by one rate, rounded up
-    /// for the provider and down for the others.
+    /// for the provider and down for the others; the first two only, as long as the slasher is new ({allowSlasher}).
     /// Emits {Slashed}. The provider's owner gets at most {VICTIM_BPS} + {CHALLENGER_BPS} back by posing as victim and
     /// challenger, so slashing oneself always loses.
     /// @param provider Provider.
     /// @param evidence Identifies what it is slashed for; counts once for each slasher.
-    /// @param amount How much; at most {MAX_SLASH_BPS} of what can be slashed are taken.
+    /// @param amount How much; at most {MAX_SLASH_BPS} of {slashableBy} are taken.
     /// @param victim Account that suffered a loss.
     /// @param loss Its loss; at most {VICTIM_BPS} of the provider's own part are paid.
     /// @param challenger Account that brought the evidence; it gets {CHALLENGER_BPS} of the provider's own part.
@@ -227,7 +228,8 @@ interface IProviderStaking is IDelegation {
     /// @notice Least time in jail, in seconds.
     function JAIL() external view returns (uint256);
 
-    /// @notice Time between {announceSlasher} and the first slash, in seconds.
+    /// @notice Time between {announceSlasher} and the first slash, and between {allowSlasher} and the first that reaches
+    /// delegators, in seconds.
     function SLASHER_NOTICE() external view returns (uint256);
 
     /// @notice Whether a contract may slash a provider now.
@@ -235,6 +237,10 @@ interface IProviderStaking is IDelegation {
 
     /// @notice All of a provider that can be slashed: its own and delegated stake, and what of both is on its way out.
     function slashableOf(uint32 provider) external view returns (uint256);
+
+    /// @notice What of {slashableOf} a contract can reach now: nothing when it may not slash the provider, and the
+    /// provider's own part only while it is new to those who delegate ({allowSlasher}).
+    function slashableBy(uint32 provider, address slasher) external view returns (uint256);
 
     /// @notice Least stake of a provider.
     function MIN_STAKE() external view returns (uint256);

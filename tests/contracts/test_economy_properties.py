@@ -149,7 +149,7 @@ def machine_for(system, accounts, chain):
                 or chain.pending_timestamp > job.asked.job["deadline"]
             ):
                 return
-            bond = price // 10
+            bond = job.price // 10
             job.asked = system.take(job.asked, rival, value=bond)
             self.free[job.asked.job["requester"]] += job.price - price + job.bond
             job.state, job.offer, job.price, job.bond = "Assigned", rival.offer, price, bond

@@ -43,7 +43,7 @@ import ape
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from system import ASK, ETHER, MODEL_PRICE, NATIVE, OUTPUT, plain
+from system import ASK, ETHER, MODEL_PRICE, NATIVE, OUTPUT, begin, plain
 
 PRICE = ASK + MODEL_PRICE
 FLOOR, CAP, DEPOSIT, TARGET, PERIOD = 10**6, 10**9, 10**12, 2, 3_600
@@ -62,7 +62,8 @@ HELD = ("requester", "classId", "units", "surcharge", "openUntil")
 
 @pytest.fixture
 def pricing(system, provider, requester):
-    """The module; the model is in class 1, and the requester has opted in."""
+    """The module; the model is in class 1, the requester has opted in, and a period begins."""
+    begin(PERIOD)
     system.pricing.openClass(CLASS, sender=system.model_owner)
     system.pricing.setClass(system.model_id, 1, sender=system.model_owner)
     system.vault.allowModule(system.pricing, True, sender=requester)

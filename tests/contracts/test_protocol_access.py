@@ -81,7 +81,7 @@ def test_pause__stops_nothing_that_is_under_way(system, provider, pause, strange
 
     system.answer(answered, provider)
     declined = system.decline(declined, provider)
-    chain.pending_timestamp = waiting.job["deadline"] + 1
+    chain.pending_timestamp = declined.job["deadline"] + 1  # that of the later request
     for job in (waiting, declined):
         system.router.refund(job.id, job.job, sender=stranger)
     system.router.claim(provider.offer, system.market, sender=stranger)

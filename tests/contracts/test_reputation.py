@@ -29,7 +29,7 @@ import math
 
 import ape
 import pytest
-from system import ASK, ETHER, FEE_BPS, MODEL_PRICE, NATIVE, OUTPUT
+from system import ASK, ETHER, FEE_BPS, MODEL_PRICE, NATIVE, OUTPUT, begin
 
 from scripts._support.plan import UNIT_FEE
 
@@ -43,6 +43,8 @@ OVERTURNED = 2
 
 @pytest.fixture
 def reputation(system):
+    """The module, at the beginning of a day: evidence is counted by days."""
+    begin(DAY)
     return system.reputation
 
 

@@ -7,6 +7,8 @@ slash
 │   └── it reverts with StakingEvidenceUsed(slasher, evidence)
 ├── it never takes more than half of what can be slashed
 ├── it takes the same part of own and delegated stake, on its way out or not
+├── when the provider has allowed the slasher only now
+│   └── it takes of the provider's own stake, and of delegated stake after the notice
 ├── it pays victim and challenger from the provider's own stake only, the rest to the insurance account
 └── it sends the provider to jail, where new delegations revert with StakingJailed(provider, until)
 allowSlasher
@@ -31,13 +33,15 @@ from hypothesis import strategies as st
 from system import NATIVE, STAKE
 
 DAY = 86_400
+NOTICE = 28 * DAY
 EVIDENCE = keccak(b"evidence")
 
 
 @pytest.fixture
-def slasher(accounts, system, provider):
-    """An account that the provider allowed to slash it."""
+def slasher(accounts, system, provider, chain):
+    """An account that the provider allowed to slash it so long ago that it reaches delegators too."""
     system.staking.allowSlasher(provider.number, accounts[8], True, sender=provider.owner)
+    chain.pending_timestamp += NOTICE
     return accounts[8]
 
 
@@ -101,6 +105,27 @@ def test_slash__of_delegators__goes_to_the_insurance_account(system, provider, s
     assert system.free(accounts[7]) + system.free(accounts[9]) == own // 2 + own // 5
     assert system.free(system.vault) == delegated + own - own // 2 - own // 5
     assert system.staking.delegatedTo(provider.number)[0] == 3 * STAKE - delegated
+
+
+@pytest.mark.parametrize(("waits", "others"), [(NOTICE - 1, 0), (NOTICE, 3 * STAKE // 2)])
+def test_slash__by_a_new_slasher__reaches_delegators_after_the_notice(
+    system, provider, accounts, chain, waits, others
+):
+    staking, number, newcomer = system.staking, provider.number, accounts[8]
+    staking.delegateTo(number, 3 * STAKE, value=3 * STAKE, sender=accounts[6])
+    leaving = staking.sharesOf(number, accounts[6]) // 2
+    staking.startUndelegating(number, leaving, sender=accounts[6])
+    assert staking.slashableBy(number, newcomer) == 0
+    allowed = staking.allowSlasher(number, newcomer, True, sender=provider.owner)
+    assert staking.slashableBy(number, newcomer) == STAKE
+
+    chain.pending_timestamp = allowed.timestamp + waits
+    receipt = staking.slash(
+        *(number, EVIDENCE, 10**30, accounts[7], 0, accounts[9]), sender=newcomer
+    )
+
+    (event,) = receipt.events.filter(staking.Slashed)
+    assert (event.own, event.delegated) == (STAKE // 2, others)
 
 
 def test_slash__reaches_what_unbonds(system, provider, slash, accounts):
@@ -180,6 +205,7 @@ def test_allow_slasher__ends_after_unbonding_only(system, provider, slash, slash
     chain.pending_timestamp += 14 * DAY
     with ape.reverts(system.staking.StakingNotSlasher):
         slash(1, evidence=keccak(b"other"))
+    assert system.staking.slashableBy(provider.number, slasher) == 0
 
 
 def test_allow_slasher__to_end_twice__does_not_extend_or_shorten(system, provider, slasher, chain):
@@ -188,6 +214,15 @@ def test_allow_slasher__to_end_twice__does_not_extend_or_shorten(system, provide
 
     with ape.reverts(system.staking.StakingNotSlasher):
         system.staking.allowSlasher(provider.number, slasher, False, sender=provider.owner)
+
+
+def test_allow_slasher__again_before_it_ended__begins_no_new_notice(system, provider, slasher):
+    system.staking.allowSlasher(provider.number, slasher, False, sender=provider.owner)
+    system.staking.delegateTo(provider.number, STAKE, value=STAKE, sender=provider.owner)
+
+    system.staking.allowSlasher(provider.number, slasher, True, sender=provider.owner)
+
+    assert system.staking.slashableBy(provider.number, slasher) == 2 * STAKE
 
 
 def test_announce_slasher__when_not_the_access_manager__reverts(system, provider, stranger):
@@ -211,6 +246,7 @@ def test_announce_slasher__acts_after_the_notice_only(system, provider, stranger
     system.staking.slash(*arguments, sender=stranger)
 
     assert system.staking.slashableOf(provider.number) == STAKE - 1
+    assert system.staking.slashableBy(provider.number, stranger) == STAKE - 1
 
 
 def test_leave_jail__before_the_time__reverts(system, provider, slash):

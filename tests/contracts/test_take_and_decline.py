@@ -17,6 +17,8 @@ take
 │   └── it reverts with RouterAlreadyAssigned(provider)
 ├── when the offer stands in another market
 │   └── it reverts with OfferMarketMismatch(marketId, expected)
+├── when its provider has no stake for a ticket, or is in jail
+│   └── it reverts with OfferStakeTooLow(stake, required)
 ├── when the offer is dearer than what is locked
 │   └── it reverts with RouterFeeTooLow(allowed, asked)
 ├── when the offer is full
@@ -33,13 +35,13 @@ take
 │   └── reverts with RouterJobMismatch
 ├── without value, when the operator has not opted in
 │   └── it reverts with VaultModuleNotAllowed(account, module)
-└── it assigns the job, locks a tenth of the price as bond, and the answer returns it
+└── it assigns the job, locks a tenth of what was locked as bond, and the answer returns it
 """
 
 import ape
 import pytest
 from eth_utils import keccak
-from system import ASK, ETHER, MODEL_PRICE, NATIVE
+from system import ASK, ETHER, MODEL_PRICE, NATIVE, STAKE
 
 PRICE = ASK + MODEL_PRICE
 BOND = PRICE // 10
@@ -123,6 +125,13 @@ def test_take__when_offer_stands_in_another_market__reverts(system, rival, misse
         system.take(missed, rival, value=BOND)
 
 
+def test_take__when_the_stake_is_too_low__reverts(system, rival, missed):
+    system.staking.startUnbonding(rival.number, STAKE, sender=rival.owner)
+
+    with ape.reverts(system.router.OfferStakeTooLow, **{"stake": 0, "required": STAKE}):
+        system.take(missed, rival, value=BOND)
+
+
 def test_take__when_offer_is_dearer__reverts(system, accounts, missed):
     dear = system.provider(accounts[7], accounts[8], accounts[7])
     system.open_offer(dear, ask=ASK + 1)
@@ -174,8 +183,10 @@ def test_take__when_offer_is_cheaper__returns_the_difference(system, accounts, m
     taken = system.take(missed, cheap, value=ETHER)
 
     assert taken.job["price"] == ASK // 2 + MODEL_PRICE
+    assert taken.job["bond"] == BOND  # of what was locked: the rest is free now, so nobody else would do it for that
     assert system.free(requester) == before + ASK // 2
     system.answer(taken, cheap)
+    assert system.free(cheap.operator) == ETHER
     assert system.router.offer(cheap.offer).earned == ASK // 2 + MODEL_PRICE
 
 

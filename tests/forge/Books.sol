@@ -66,6 +66,8 @@ abstract contract Books {
     mapping(address module => uint256) internal _claimed;
     mapping(address module => uint256) internal _units;
     uint256 internal _forced;
+    /// @dev From when on the slasher, which the providers allowed, takes of what others have delegated too.
+    uint256 internal _reachesDelegatorsFrom;
 
     constructor() {
         vm.warp(1_800_000_000);
@@ -138,6 +140,7 @@ abstract contract Books {
             IOfferBook.OfferTerms(uint80(ask), CAPACITY, 16, MIN_WINDOW, "onnx")
         );
         staking.allowSlasher(w.number, _slasher, true);
+        _reachesDelegatorsFrom = block.timestamp + 28 days;
         vm.stopPrank();
         _locked[address(staking)] += stake;
         _workers.push(w);

@@ -181,8 +181,9 @@ abstract contract Jobs is Books {
         uint256 price = rival.price * k.job.units;
         if (rival.number == k.job.provider || _load[rival.offerId] == CAPACITY || price > k.job.price) return;
         if (block.timestamp > k.job.deadline || (!k.open && block.timestamp <= k.job.exclusiveUntil)) return;
+        if (staking.stakeOf(rival.number) < router.TICKET_STAKE()) return;
 
-        uint256 bond = price / 10;
+        uint256 bond = k.job.price / 10;
         vm.deal(rival.operator, bond);
         vm.startPrank(rival.operator);
         router.take{value: bond}(k.id, k.job, rival.offerId);

@@ -144,7 +144,9 @@ abstract contract Stakes is Books {
         if (amount % 4 != 0) return; // slashed too often, nobody has anything at stake
         uint32 number = _workers[pick % PROVIDERS].number;
         Staked storage s = _staked[number];
-        uint256 whole = s.stake + s.unbonding + _delegated[number].amount + _leaving[number].amount;
+        bool all = block.timestamp >= _reachesDelegatorsFrom;
+        uint256 whole = s.stake + s.unbonding;
+        if (all) whole += _delegated[number].amount + _leaving[number].amount;
         amount = _between(amount, 0, 2 * whole);
         loss = _between(loss, 0, whole);
         vm.startPrank(_slasher);
@@ -157,7 +159,7 @@ abstract contract Stakes is Books {
         s.stake -= _up(s.stake, share, whole);
         s.unbonding -= _up(s.unbonding, share, whole);
         s.jailedUntil = block.timestamp + 7 days;
-        uint256 others = _cut(_delegated[number], share, whole) + _cut(_leaving[number], share, whole);
+        uint256 others = all ? _cut(_delegated[number], share, whole) + _cut(_leaving[number], share, whole) : 0;
         _same("slashed", slashed, own + others);
         if (slashed > whole || slashed > share + 3) revert Broken("slashed too much", slashed, share);
         uint256 toVictim = Math.min(loss, (own + 1) / 2);

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import ape
 import pytest
-from system import ASK, ETHER, MODEL_PRICE, NATIVE, OUTPUT, plain
+from system import ASK, ETHER, MODEL_PRICE, NATIVE, OUTPUT, begin, plain
 
 pytestmark = pytest.mark.usefixtures("books")
 
@@ -18,7 +18,8 @@ HELD = ("requester", "classId", "units", "surcharge", "openUntil")
 
 @pytest.fixture
 def pricing(system, provider, accounts, requester):
-    """A class with a target of one unit an hour; requester and provider's owner have opted in."""
+    """A class with a target of one unit an hour, which begins; requester and provider's owner have opted in."""
+    begin(PERIOD)
     rules = {"token": NATIVE, "floor": FLOOR, "cap": 1_000 * FLOOR, "deposit": DEPOSIT}
     system.pricing.openClass(rules | {"target": 1, "period": PERIOD}, sender=system.model_owner)
     system.pricing.setClass(system.model_id, 1, sender=system.model_owner)

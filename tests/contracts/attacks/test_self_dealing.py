@@ -4,7 +4,7 @@ It hopes to look better than it is, or to be paid by others for doing nothing.
 """
 
 import pytest
-from system import ASK, ETHER, FEE_BPS, MODEL_PRICE, NATIVE, OUTPUT, ROYALTY_BPS
+from system import ASK, ETHER, FEE_BPS, MODEL_PRICE, NATIVE, OUTPUT, ROYALTY_BPS, begin
 
 pytestmark = pytest.mark.usefixtures("books")
 
@@ -13,7 +13,8 @@ PRICE = ASK + MODEL_PRICE
 
 @pytest.fixture
 def schemer(system, accounts):
-    """One account that is owner, operator, payout and customer."""
+    """One account that is owner, operator, payout and customer. A day begins: evidence is counted by days."""
+    begin(86_400)
     ready = system.provider(accounts[7], accounts[7], accounts[7])
     system.open_offer(ready)
     system.vault.deposit(accounts[7], NATIVE, ETHER, value=ETHER, sender=accounts[7])

@@ -21,12 +21,18 @@ def pass_time(chain, days):
     chain.mine()
 
 
+def allow(system, number, thief, chain):
+    """The thief becomes its own slasher, and waits until it reaches delegators too."""
+    system.staking.allowSlasher(number, thief, True, sender=thief)
+    pass_time(chain, 28)
+
+
 def test_slashes_of_one_wei__do_not_trap_delegators(system, provider, accounts, chain):
     thief, victim, number = provider.owner, accounts[8], provider.number
     staking = system.staking
     staking.delegateTo(number, STAKE, value=STAKE, sender=victim)
     staking.delegateTo(number, 10**6, value=10**6, sender=thief)
-    staking.allowSlasher(number, thief, True, sender=thief)
+    allow(system, number, thief, chain)
 
     for serial in range(200):
         staking.startUndelegating(number, 1_100, sender=thief)  # worth one wei
@@ -43,7 +49,7 @@ def test_delegate_to__a_provider_that_wore_its_pool_out__reverts(system, provide
     """The dear way: the attacker loses half of all that it has at stake with every slash."""
     thief, number = provider.owner, provider.number
     staking, serial = system.staking, 0
-    staking.allowSlasher(number, thief, True, sender=thief)
+    allow(system, number, thief, chain)
     for _ in range(2):
         staking.delegateTo(number, 9 * STAKE, value=9 * STAKE, sender=thief)
         staking.startUndelegating(number, staking.sharesOf(number, thief), sender=thief)

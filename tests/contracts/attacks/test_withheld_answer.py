@@ -5,7 +5,7 @@ It hopes to lock up requesters' money, to be paid late, or to keep its standing.
 
 import ape
 import pytest
-from system import ASK, MODEL_PRICE, NATIVE
+from system import ASK, MODEL_PRICE, NATIVE, STAKE
 
 pytestmark = pytest.mark.usefixtures("books")
 
@@ -26,12 +26,14 @@ def test_silence__costs_the_provider_and_not_the_requester(
     assert system.router.offer(provider.offer).earned == 0
 
 
+@pytest.mark.parametrize("ask", [ASK, 0])
 def test_silence__of_one_who_took_the_job_over__pays_the_requester(
-    system, provider, requester, accounts, stranger, chain
+    system, provider, requester, accounts, stranger, chain, ask
 ):
-    """Taking jobs from others only to sit on them costs a tenth of their price each."""
+    """Taking jobs from others only to sit on them costs a tenth of their price each, however cheap one's own offer is.
+    It also frees the rest of what is locked, so that no other provider would do the job for it."""
     griefer = system.provider(accounts[7], accounts[8], accounts[7])
-    system.open_offer(griefer)
+    system.open_offer(griefer, ask=ask)
     before = system.free(requester)
     asked = system.request(offerId=provider.offer)
     chain.pending_timestamp = asked.job["exclusiveUntil"] + 1
@@ -41,6 +43,35 @@ def test_silence__of_one_who_took_the_job_over__pays_the_requester(
     system.router.refund(taken.id, taken.job, sender=stranger)
 
     assert system.free(requester) == before + PRICE // 10
+
+
+def leave(system, griefer):
+    """It took its stake away; its offer stands."""
+    system.staking.startUnbonding(griefer.number, STAKE, sender=griefer.owner)
+
+
+def go_to_jail(system, griefer):
+    """It was found out, and slashed by half."""
+    system.staking.allowSlasher(griefer.number, griefer.owner, True, sender=griefer.owner)
+    system.staking.slash(
+        *(griefer.number, bytes(32), STAKE, griefer.owner, 0, griefer.owner), sender=griefer.owner
+    )
+
+
+@pytest.mark.parametrize("end", [leave, go_to_jail])
+def test_taking__by_one_with_nothing_at_stake__is_refused(system, provider, accounts, chain, end):
+    """It could not open an offer, and answers by nobody's standards; the job stays open for others."""
+    griefer = system.provider(accounts[7], accounts[8], accounts[7])
+    system.open_offer(griefer)
+    end(system, griefer)
+    asked = system.request(offerId=provider.offer)
+    chain.pending_timestamp = asked.job["exclusiveUntil"] + 1
+
+    with ape.reverts(system.router.OfferStakeTooLow, **{"stake": 0, "required": STAKE}):
+        system.take(asked, griefer, value=PRICE // 10)
+
+    system.answer(asked, provider)
+    assert system.router.offer(griefer.offer).load == 0
 
 
 @pytest.mark.parametrize("late", [0, 1])
