@@ -63,8 +63,8 @@ def open_signer(settings: Settings, contracts: Contracts) -> KeySigner | RemoteS
     return from_settings(settings, contracts.deployment.chain_id)
 
 
-def open_database(settings: Settings, contracts: Contracts) -> Store:
-    """Open the job database of this home folder.
+def open_database(settings: Settings, contracts: Contracts, *, read_only: bool = False) -> Store:
+    """Open the job database of this home folder; `read_only` for a look that makes and writes nothing.
 
     Raises:
         StoreUnusable: it belongs to another chain, router or provider, or cannot be opened.
@@ -76,7 +76,7 @@ def open_database(settings: Settings, contracts: Contracts) -> Store:
         "router": contracts.address("InferenceRouter"),
         "provider": str(settings.provider.number),
     }
-    return Store(settings.path(settings.paths.database), identity)
+    return Store(settings.path(settings.paths.database), identity, read_only=read_only)
 
 
 def worker_setup(settings: Settings, contracts: Contracts) -> Setup:

@@ -8,7 +8,8 @@ others may read at any time.
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -79,28 +80,24 @@ class Store:
     Args:
         path: File; made if there is none.
         identity: What the file belongs to, such as chain id, router and provider number.
+        read_only: Only to look at it: nothing is made or written.
 
     Raises:
         StoreUnusable: it belongs to something else, is of another version, or cannot be opened.
     """
 
-    def __init__(self, path: Path, identity: Mapping[str, str]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def __init__(
+        self, path: Path, identity: Mapping[str, str], *, read_only: bool = False
+    ) -> None:
         self.path = path
+        self._open_since: float | None = None
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
-            self._db.row_factory = sqlite3.Row
-            self._db.executescript(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-            )
-            if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-                self._db.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
+            self._db = open_read_only(path) if read_only else _open(path)
+            self._check_identity({"schema": SCHEMA, **identity}, read_only=read_only)
         except sqlite3.Error as error:
             raise StoreUnusable(f"cannot use the job database {path}: {error}; {REBUILT}") from None
-        self._open_since: float | None = None
-        self._check_identity({"schema": SCHEMA, **identity})
 
-    def _check_identity(self, identity: Mapping[str, str]) -> None:
+    def _check_identity(self, identity: Mapping[str, str], *, read_only: bool) -> None:
         found = dict(self._db.execute("SELECT key, value FROM meta").fetchall())
         for key, expected in identity.items():
             if found.get(key, expected) != expected:
@@ -108,7 +105,7 @@ class Store:
                     f"{self.path} belongs to {key} {found[key]}, expected {expected}: use another home folder, or "
                     "delete the file and it is rebuilt from the chain"
                 )
-        if not found:
+        if not found and not read_only:
             for key, value in identity.items():
                 self.write("INSERT INTO meta VALUES (?, ?)", (key, value))
             self.commit()
@@ -116,25 +113,39 @@ class Store:
     # Transactions.
 
     def write(self, sql: str, values: Iterable[Any] | Mapping[str, Any] = ()) -> sqlite3.Cursor:
-        """Run one statement in the open transaction, or begin one."""
-        try:
+        """Run one statement in the open transaction, or begin one.
+
+        Raises:
+            StoreBusy: the disk is full or fails, or another program holds a lock. StoreUnusable: the file is damaged.
+        """
+        with self._trouble("write"):
             if self._open_since is None:
                 self._db.execute("BEGIN IMMEDIATE")
                 self._open_since = time.monotonic()
             return self._db.execute(sql, values if isinstance(values, Mapping) else tuple(values))
-        except sqlite3.OperationalError as error:
-            raise StoreBusy(f"cannot write the job database {self.path}: {error}") from None
 
     def read(self, sql: str, values: Iterable[Any] = ()) -> list[sqlite3.Row]:
         """Return the rows of a query, uncommitted ones of our own included.
 
         Raises:
-            StoreBusy: the disk fails.
+            StoreBusy: the disk fails. StoreUnusable: the file is damaged.
         """
-        try:
+        with self._trouble("read"):
             return self._db.execute(sql, tuple(values)).fetchall()
+
+    @contextmanager
+    def _trouble(self, what: str) -> Iterator[None]:
+        """Say of the database's errors whether to wait or to call a person; a broken constraint is our own mistake."""
+        try:
+            yield
         except sqlite3.OperationalError as error:
-            raise StoreBusy(f"cannot read the job database {self.path}: {error}") from None
+            raise StoreBusy(f"cannot {what} the job database {self.path}: {error}") from None
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise StoreUnusable(
+                f"cannot {what} the job database {self.path}: {error}; {REBUILT}"
+            ) from None
 
     def commit(self) -> None:
         """Make everything since the last commit durable. Free when nothing was written.
@@ -144,10 +155,8 @@ class Store:
         """
         if self._open_since is None:
             return
-        try:
+        with self._trouble("write"):
             self._db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            raise StoreBusy(f"cannot write the job database {self.path}: {error}") from None
         self._open_since = None
 
     def rollback(self) -> None:
@@ -162,8 +171,9 @@ class Store:
         return 0.0 if self._open_since is None else (time.monotonic() - self._open_since) * 1000
 
     def close(self) -> None:
-        """Commit and close."""
-        self.commit()
+        """Forget what was not committed, and close: whoever ends by an error leaves nothing half done."""
+        with suppress(sqlite3.Error):
+            self.rollback()
         self._db.close()
 
     # The cursor and the branch that it stands on.
@@ -365,6 +375,30 @@ class Store:
     def dead_letters(self) -> list[dict[str, Any]]:
         """Return job_id, at_ms, tries and reason of every job that was given up, oldest first."""
         return [dict(row) for row in self.read("SELECT * FROM dead_letters ORDER BY at_ms")]
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Open the file, and make it and its tables if there are none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    db = sqlite3.connect(path, isolation_level=None, timeout=10)
+    db.row_factory = sqlite3.Row
+    db.executescript(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+    )
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+        db.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
+    return db
+
+
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """Open a job database to look at it, also while its process runs.
+
+    Raises:
+        sqlite3.Error: there is none, or it cannot be read.
+    """
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
+    db.row_factory = sqlite3.Row
+    return db
 
 
 def _kind(text: str) -> Kind:

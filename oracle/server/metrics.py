@@ -13,6 +13,7 @@ from pathlib import Path
 from offchain_worker.job import Inference
 from oracle.chain.listener import Listener
 from oracle.chain.rpc import Rpc
+from oracle.chain.store import open_read_only
 from oracle.server.health import Pulse
 from oracle.services.purse import Purse
 
@@ -167,8 +168,7 @@ class Metrics:
     def _from_database(self) -> dict[str, Mapping[str, float]]:
         if not self._database.is_file():
             return {}
-        address = f"file:{self._database}?mode=ro"
-        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=5)) as db:
+        with contextlib.closing(open_read_only(self._database)) as db:
             return read_figures(db, self._pulse.head_number)
 
 
