@@ -106,7 +106,7 @@ class LogFile(RotatingFileHandler):
         file.parent.mkdir(parents=True, exist_ok=True)
         super().__init__(file, maxBytes=FILE_BYTES, backupCount=FILES - 1)
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # its name in logging
+    def handleError(self, record: logging.LogRecord) -> None:
         """Pass over what the disk refuses: else a trace of each line goes to stderr, and waits for its reader."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)

@@ -9,6 +9,7 @@ bloom filter in the block's header, and else by the second reading.
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -104,6 +105,10 @@ class Listener:
         """Depth of each reorg since the start, in blocks."""
         self.finality_violations = 0
         """Reorgs since the start that undid what was final."""
+        self.newest = 0
+        """Number of the newest block that an endpoint has shown, whether or not it was read."""
+        self.events = Counter[str]()
+        """Events of our jobs since the start: "seen", of these "duplicate" (we had them), and "undone"."""
         self.missed_events = 0
         """Jobs with events that an endpoint left out and that were found later."""
 
@@ -133,6 +138,7 @@ class Listener:
         """
         block = self._rpc.head()
         head = Head.of(block)
+        self.newest = head.number
         cursor = self._store.cursor()
         if cursor is None:
             self._start_at(max(self._first - 1, 0))
@@ -219,7 +225,8 @@ class Listener:
             )
             self._start_at(number)
             block_hash = self._cursor()[1]
-        undone = self._store.undo_above(number, block_hash)
+        undone, events = self._store.undo_above(number, block_hash)
+        self.events["undone"] += events
         if was > number:
             self._note_reorg(was - number, head, len(undone))
         self._refresh(undone)
@@ -258,14 +265,21 @@ class Listener:
         if not logs:
             return 0
         events = self._tracker.select(self._reader.read(log) for log in logs)
-        changed = self._store.add_events(events)
+        changed = self._add(events)
         self._refresh(changed)
         return len(changed)
+
+    def _add(self, events: list[RouterEvent]) -> list[int]:
+        """Store events; returns the jobs for which there is something new."""
+        changed, duplicates = self._store.add_events(events)
+        self.events["seen"] += len(events)
+        self.events["duplicate"] += duplicates
+        return changed
 
     def _refresh(self, job_ids: list[int]) -> None:
         incomplete = self._tracker.refresh(job_ids)
         for job_id in incomplete:  # it was taken over from a provider that we do not listen to
-            self._store.add_events(self._past_of(job_id))
+            self._add(self._past_of(job_id))
         if incomplete:
             self._tracker.refresh(incomplete)
 
@@ -303,7 +317,7 @@ class Listener:
             if state != job.status:
                 self.missed_events += 1
                 _log.warning(line("missed events", job=job.job_id, stored=job.status, chain=state))
-                self._store.add_events(self._past_of(job.job_id, job.block_number))
+                self._add(self._past_of(job.job_id, job.block_number))
                 self._refresh([job.job_id])
 
 

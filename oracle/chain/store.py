@@ -86,9 +86,7 @@ class Store:
         StoreUnusable: it belongs to something else, is of another version, or cannot be opened.
     """
 
-    def __init__(
-        self, path: Path, identity: Mapping[str, str], *, read_only: bool = False
-    ) -> None:
+    def __init__(self, path: Path, identity: Mapping[str, str], *, read_only: bool = False) -> None:
         self.path = path
         self._open_since: float | None = None
         try:
@@ -194,19 +192,23 @@ class Store:
         rows = self.read("SELECT number, hash FROM blocks ORDER BY number DESC")
         return [(row["number"], row["hash"]) for row in rows]
 
-    def undo_above(self, number: int, block_hash: str) -> list[int]:
-        """Forget all events above a block, put the cursor there, and return the jobs that they were about."""
+    def undo_above(self, number: int, block_hash: str) -> tuple[list[int], int]:
+        """Forget all events above a block and put the cursor there; returns the jobs they were about, and how many."""
         rows = self.read("SELECT DISTINCT job_id FROM events WHERE block_number > ?", (number,))
-        self.write("DELETE FROM events WHERE block_number > ?", (number,))
+        undone = self.write("DELETE FROM events WHERE block_number > ?", (number,)).rowcount
         self.write("DELETE FROM blocks WHERE number > ?", (number,))
         self.set_cursor(number, block_hash)
-        return [row["job_id"] for row in rows]
+        return [row["job_id"] for row in rows], undone
 
     # Events.
 
-    def add_events(self, events: Iterable[RouterEvent]) -> list[int]:
-        """Store events, each once however often it comes, and return the jobs for which there is something new."""
+    def add_events(self, events: Iterable[RouterEvent]) -> tuple[list[int], int]:
+        """Store events, each once however often it comes.
+
+        Returns the jobs for which there is something new, and how many of the events were here already.
+        """
         changed: dict[int, None] = {}
+        duplicates = 0
         for event in events:
             row = (
                 event.block_hash,
@@ -221,7 +223,9 @@ class Store:
                 "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", row
             ).rowcount:
                 changed[event.job_id] = None
-        return list(changed)
+            else:
+                duplicates += 1
+        return list(changed), duplicates
 
     def events_of(self, job_id: int) -> list[RouterEvent]:
         """Return the events of a job."""

@@ -111,13 +111,18 @@ def test_written__ends_with_an_error__file_is_closed_and_has_the_lines(tmp_path)
     root, file = logging.getLogger(), tmp_path / "logs" / "provider.log"
     before = (list(root.handlers), root.level)
 
-    with pytest.raises(KeyError), written("info", file):
-        (handler,) = (h for h in root.handlers if isinstance(h, LogFile))
-        logging.getLogger("oracle").info(line("one"))
-        raise KeyError
+    def fails():
+        with written("info", file):
+            logging.getLogger("oracle").info(line("one"))
+            opened.extend(h for h in root.handlers if isinstance(h, LogFile))
+            raise KeyError
+
+    opened = []
+    with pytest.raises(KeyError):
+        fails()
     logging.getLogger("oracle").error(line("two"))
 
-    assert handler.stream is None
+    assert [handler.stream for handler in opened] == [None]
     assert [text.split()[-1] for text in file.read_text().splitlines()] == ["one"]
     assert (list(root.handlers), root.level) == before
 
