@@ -151,9 +151,13 @@ class Submitter:
         return sent
 
     def _hand_over(self, row: Row) -> bool:
-        """Send the newest attempt. False when the node refuses it for now."""
+        """Send the newest attempt. False when the node refuses it for now.
+
+        What was not mined in time goes to every endpoint: one may have kept it for itself.
+        """
+        tell = self._rpc.call if len(row.attempts) == 1 else self._rpc.tell_all
         try:
-            self._rpc.call("eth_sendRawTransaction", "0x" + row.attempts[-1].raw.hex())
+            tell("eth_sendRawTransaction", "0x" + row.attempts[-1].raw.hex())
         except RpcRefused as error:
             text = error.text.lower()
             if error.has_it_already or "nonce too low" in text:
