@@ -32,6 +32,7 @@ RESCAN_BLOCKS = 2 * NEAR_BLOCKS
 LONGEST_HALT_BLOCKS = 64
 """After a reorg of what was final: how long nothing is answered or sent at most, in blocks."""
 BLOOM_TRIES = 3
+_CALM_FROM = "calm_from"
 
 _STATUS = ("", "assigned", "open", "answered", "settled", "settled", "refunded", "archived")
 """Our word for each `JobState` of the contract. An archived job was settled or refunded: its events say which."""
@@ -99,8 +100,8 @@ class Listener:
         self._rescanned_at = time.monotonic()
         self._rescanned_up_to: int | None = None
         self._head: Head | None = None
-        self.calm_from = 0
-        """Block from which on there may be answers again, after a reorg of what was final."""
+        self.calm_from = int(store.note(_CALM_FROM) or 0)
+        """Block from which on there may be answers again, after a reorg of what was final; a restart keeps it."""
         self.reorgs: list[int] = []
         """Depth of each reorg since the start, in blocks."""
         self.finality_violations = 0
@@ -238,6 +239,7 @@ class Listener:
         if depth >= self._confirmations:
             self.finality_violations += 1
             self.calm_from = max(self.calm_from, head.number + min(depth, LONGEST_HALT_BLOCKS))
+            self._store.set_note(_CALM_FROM, str(self.calm_from))
             _log.critical(
                 line(
                     "finality violated",

@@ -174,6 +174,17 @@ class Store:
             self.rollback()
         self._db.close()
 
+    # Notes.
+
+    def note(self, name: str) -> str | None:
+        """Return what was noted under a name, or None."""
+        rows = self.read("SELECT value FROM meta WHERE key = ?", (name,))
+        return rows[0]["value"] if rows else None
+
+    def set_note(self, name: str, value: str) -> None:
+        """Note something that is neither a job nor a transaction."""
+        self.write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
     # The cursor and the branch that it stands on.
 
     def cursor(self) -> tuple[int, str] | None:

@@ -109,7 +109,7 @@ class Provider:
         )
         signature = contracts.address("SignatureVerifier")
         terms = Terms(
-            models=frozenset(settings.provider.models),
+            models=frozenset(model.lower() for model in settings.provider.models),
             verifiers=frozenset({signature.lower()}),
             max_input_bytes=limits.max_input_bytes,
             max_callback_gas=limits.max_callback_gas,

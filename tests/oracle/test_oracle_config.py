@@ -61,6 +61,18 @@ def test_load__when_it_is_no_toml__says_where(tmp_path):
             changed("chain", rpc_url="x"),
             r"unknown setting chain.rpc_url; did you mean 'rpc_urls'\?",
         ),
+        (
+            {**LEAST, "log_levl": "info"},
+            r"unknown section \[log_levl\]; did you mean 'log_level'\?",
+        ),
+        (
+            changed("chain", quorum=2),
+            r"chain.quorum: expected at most the number of chain.rpc_urls \(1\), got 2",
+        ),
+        (
+            changed("chain", rpc_urls=["http://one/secret", "http://two", "http://one/secret/"]),
+            r"chain.rpc_urls: expected each endpoint once, got http://one twice$",
+        ),
         ({"key": {"source": "env"}}, "chain.rpc_urls is missing: JSON-RPC endpoints"),
         (
             changed("chain", rpc_urls=[]),
