@@ -21,6 +21,9 @@ from oracle.errors import StoreBusy, StoreUnusable
 
 SCHEMA = "2"
 REBUILT = "if it is damaged, delete it and it is rebuilt from the chain"
+_PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+"""SQLite's reasons not to open a file that are nothing of the file's own: another program, or the disk."""
+
 RING_BLOCKS = 512
 """How many blocks behind the cursor are remembered: a deeper reorg reads the history again."""
 
@@ -83,16 +86,18 @@ class Store:
         read_only: Only to look at it: nothing is made or written.
 
     Raises:
-        StoreUnusable: it belongs to something else, is of another version, or cannot be opened.
+        StoreUnusable: it belongs to something else, is of another version, or cannot be opened. StoreBusy: not now.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, str], *, read_only: bool = False) -> None:
         self.path = path
         self._open_since: float | None = None
         try:
-            self._db = open_read_only(path) if read_only else _open(path)
+            self._db = open_read_only(path) if read_only else open_file(path)
             self._check_identity({"schema": SCHEMA, **identity}, read_only=read_only)
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING:
+                raise StoreBusy(f"cannot open the job database {path}: {error}") from None
             raise StoreUnusable(f"cannot use the job database {path}: {error}; {REBUILT}") from None
 
     def _check_identity(self, identity: Mapping[str, str], *, read_only: bool) -> None:
@@ -392,7 +397,7 @@ class Store:
         return [dict(row) for row in self.read("SELECT * FROM dead_letters ORDER BY at_ms")]
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def open_file(path: Path) -> sqlite3.Connection:
     """Open the file, and make it and its tables if there are none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     db = sqlite3.connect(path, isolation_level=None, timeout=10)

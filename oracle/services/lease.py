@@ -6,6 +6,7 @@ machine; two machines with one key do no harm (the contract takes one answer), b
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -41,8 +42,9 @@ class Lease:
             raise HomeInUse(
                 f"process {holder} is running with {self._what} already: stop it first"
             ) from None
-        os.ftruncate(self._file, 0)
-        os.write(self._file, str(os.getpid()).encode())
+        with suppress(OSError):  # a full disk: only the message to a second process needs it
+            os.ftruncate(self._file, 0)
+            os.write(self._file, str(os.getpid()).encode())
         return self
 
     def __exit__(
