@@ -11,9 +11,11 @@ keys
 policy
 └── each reason to refuse, in words
 lease
-└── when it is taken, its holder is named
+├── when it is taken, its holder is named
+└── when somebody only looks whether it is (`doctor`, `status`), it is had a moment later
 """
 
+import fcntl
 import json
 import tomllib
 from dataclasses import fields, replace
@@ -275,3 +277,17 @@ def test_lease__when_taken__names_its_holder(tmp_path):
         pass
     with Lease(tmp_path / "lock", "this key"):
         pass
+
+
+def test_lease__when_somebody_only_looks__is_had_a_moment_later(tmp_path, monkeypatch):
+    real, looks = fcntl.flock, [BlockingIOError(), BlockingIOError()]
+
+    def flock(descriptor, how):
+        if looks:
+            raise looks.pop()
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+    with Lease(tmp_path / "lock", "this"):
+        assert looks == []
