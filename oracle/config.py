@@ -422,7 +422,8 @@ def check(content: Mapping[str, Any], home: Path) -> Settings:
     """
     for name in content:
         if name not in _SECTIONS and name not in _TOP:
-            raise ConfigError(f"unknown section [{name}]{did_you_mean(name, _SECTIONS)}")
+            guess = did_you_mean(name, [*_SECTIONS, *_TOP])
+            raise ConfigError(f"unknown section [{name}]{guess}")
     top = {name: content.get(name, words[0]) for name, words in _TOP.items()}
     for name, value in top.items():
         if expected := _one_of(*_TOP[name])(value):
@@ -430,7 +431,23 @@ def check(content: Mapping[str, Any], home: Path) -> Settings:
     sections = {
         name: _section(name, kind, content.get(name, {})) for name, kind in _SECTIONS.items()
     }
+    _check_endpoints(sections["chain"])
     return Settings(home=home, **top, **sections)
+
+
+def _check_endpoints(chain: Chain) -> None:
+    """A quorum is one of different endpoints, and of no more than there are."""
+    urls = [url.rstrip("/") for url in chain.rpc_urls]
+    for url in urls:
+        if urls.count(url) > 1:
+            parts = urlsplit(url)  # the rest of it may hold a secret
+            raise ConfigError(
+                f"chain.rpc_urls: expected each endpoint once, got {parts.scheme}://{parts.hostname} twice"
+            )
+    if chain.quorum > len(urls):
+        raise ConfigError(
+            f"chain.quorum: expected at most the number of chain.rpc_urls ({len(urls)}), got {chain.quorum}"
+        )
 
 
 def _section(section: str, kind: type[Any], given: Any) -> Any:

@@ -6,6 +6,8 @@ import logging
 import os
 import select
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -94,18 +96,31 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(said, default=str)
 
 
-def start(level: str, file: Path | None = None, *, form: str = "text") -> None:
-    """Log to stderr, and to a file if there is one, with time and level.
+class LogFile(RotatingFileHandler):
+    """A file that grows to 10 MB and then begins anew; the three before it are kept.
+
+    Lines for which the disk has no room are left out: stderr has them all the same.
+    """
+
+    def __init__(self, file: Path) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(file, maxBytes=FILE_BYTES, backupCount=FILES - 1)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Pass over what the disk refuses: else a trace of each line goes to stderr, and waits for its reader."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
+@contextmanager
+def written(level: str, file: Path | None = None, *, form: str = "text") -> Iterator[None]:
+    """Log to stderr, and to a file if there is one, with time and level, until the end of the `with`.
 
     Args:
         level: A name of the logging module, in any case.
-        file: Grows to 10 MB, then begins anew; the three before it are kept.
+        file: As `LogFile`.
         form: "text" or "json".
     """
-    handlers: list[logging.Handler] = [_to_stderr()]
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(RotatingFileHandler(file, maxBytes=FILE_BYTES, backupCount=FILES - 1))
     formatter = (
         JsonFormatter()
         if form == "json"
@@ -113,9 +128,21 @@ def start(level: str, file: Path | None = None, *, form: str = "text") -> None:
             "%(asctime)s.%(msecs)03d %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"
         )
     )
+    handlers: list[logging.Handler] = [_to_stderr(), *([LogFile(file)] if file else [])]
+    root = logging.getLogger()
+    level_before = root.level
+    root.setLevel(level.upper())
     for handler in handlers:
         handler.setFormatter(formatter)
-    logging.basicConfig(level=level.upper(), handlers=handlers)
+        root.addHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            root.removeHandler(handler)
+            with suppress(OSError):  # a full disk, again
+                handler.close()
+        root.setLevel(level_before)
 
 
 def _to_stderr() -> logging.Handler:

@@ -1,5 +1,7 @@
 """Puts the parts together for a home folder: endpoints, contracts, key, database, worker, provider."""
 
+import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +21,9 @@ from oracle.chain.rpc import Rpc
 from oracle.chain.store import Store
 from oracle.chain.tracker import Interest, Tracker
 from oracle.config import Settings
-from oracle.errors import ConfigError
+from oracle.errors import ConfigError, StoreBusy
 from oracle.keys import KeySigner, from_settings
+from oracle.logs import line
 from oracle.remote_signer import RemoteSigner
 from oracle.server.http import HealthServer
 from oracle.services.lease import Lease
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
     from oracle.services.queue_worker import QueueWorker
 
 WEI_PER_GWEI = 10**9
+DATABASE_WAIT_S = 15.0
+
+_log = logging.getLogger(__name__)
 
 
 def connect(settings: Settings) -> Contracts:
@@ -63,8 +69,8 @@ def open_signer(settings: Settings, contracts: Contracts) -> KeySigner | RemoteS
     return from_settings(settings, contracts.deployment.chain_id)
 
 
-def open_database(settings: Settings, contracts: Contracts) -> Store:
-    """Open the job database of this home folder.
+def open_database(settings: Settings, contracts: Contracts, *, read_only: bool = False) -> Store:
+    """Open the job database of this home folder; `read_only` for a look that makes and writes nothing.
 
     Raises:
         StoreUnusable: it belongs to another chain, router or provider, or cannot be opened.
@@ -76,7 +82,17 @@ def open_database(settings: Settings, contracts: Contracts) -> Store:
         "router": contracts.address("InferenceRouter"),
         "provider": str(settings.provider.number),
     }
-    return Store(settings.path(settings.paths.database), identity)
+    return Store(settings.path(settings.paths.database), identity, read_only=read_only)
+
+
+def wait_for_database(settings: Settings, contracts: Contracts) -> Store:
+    """As `open_database`, and wait while the disk is full or another program holds a lock."""
+    while True:
+        try:
+            return open_database(settings, contracts)
+        except StoreBusy as error:
+            _log.warning(line("database busy", reason=error, retry_in_s=DATABASE_WAIT_S))
+            time.sleep(DATABASE_WAIT_S)
 
 
 def worker_setup(settings: Settings, contracts: Contracts) -> Setup:
@@ -284,7 +300,7 @@ def open_provider(settings: Settings) -> Iterator[Provider]:
         Lease(settings.home / "provider.lock", f"the home folder {settings.home}"),
         Lease(key_lock(settings, contracts, signer), f"the key of {signer.address}"),
     ):
-        store = open_database(settings, contracts)
+        store = wait_for_database(settings, contracts)
         setup = worker_setup(settings, contracts)
         runner = open_runner(settings, contracts, setup)
         try:

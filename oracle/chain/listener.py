@@ -9,6 +9,7 @@ bloom filter in the block's header, and else by the second reading.
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ RESCAN_BLOCKS = 2 * NEAR_BLOCKS
 LONGEST_HALT_BLOCKS = 64
 """After a reorg of what was final: how long nothing is answered or sent at most, in blocks."""
 BLOOM_TRIES = 3
+_CALM_FROM = "calm_from"
 
 _STATUS = ("", "assigned", "open", "answered", "settled", "settled", "refunded", "archived")
 """Our word for each `JobState` of the contract. An archived job was settled or refunded: its events say which."""
@@ -98,12 +100,16 @@ class Listener:
         self._rescanned_at = time.monotonic()
         self._rescanned_up_to: int | None = None
         self._head: Head | None = None
-        self.calm_from = 0
-        """Block from which on there may be answers again, after a reorg of what was final."""
+        self.calm_from = int(store.note(_CALM_FROM) or 0)
+        """Block from which on there may be answers again, after a reorg of what was final; a restart keeps it."""
         self.reorgs: list[int] = []
         """Depth of each reorg since the start, in blocks."""
         self.finality_violations = 0
         """Reorgs since the start that undid what was final."""
+        self.newest = 0
+        """Number of the newest block that an endpoint has shown, whether or not it was read."""
+        self.events = Counter[str]()
+        """Events of our jobs since the start: "seen", of these "duplicate" (we had them), and "undone"."""
         self.missed_events = 0
         """Jobs with events that an endpoint left out and that were found later."""
 
@@ -133,6 +139,7 @@ class Listener:
         """
         block = self._rpc.head()
         head = Head.of(block)
+        self.newest = head.number
         cursor = self._store.cursor()
         if cursor is None:
             self._start_at(max(self._first - 1, 0))
@@ -219,7 +226,8 @@ class Listener:
             )
             self._start_at(number)
             block_hash = self._cursor()[1]
-        undone = self._store.undo_above(number, block_hash)
+        undone, events = self._store.undo_above(number, block_hash)
+        self.events["undone"] += events
         if was > number:
             self._note_reorg(was - number, head, len(undone))
         self._refresh(undone)
@@ -231,6 +239,7 @@ class Listener:
         if depth >= self._confirmations:
             self.finality_violations += 1
             self.calm_from = max(self.calm_from, head.number + min(depth, LONGEST_HALT_BLOCKS))
+            self._store.set_note(_CALM_FROM, str(self.calm_from))
             _log.critical(
                 line(
                     "finality violated",
@@ -258,14 +267,21 @@ class Listener:
         if not logs:
             return 0
         events = self._tracker.select(self._reader.read(log) for log in logs)
-        changed = self._store.add_events(events)
+        changed = self._add(events)
         self._refresh(changed)
         return len(changed)
+
+    def _add(self, events: list[RouterEvent]) -> list[int]:
+        """Store events; returns the jobs for which there is something new."""
+        changed, duplicates = self._store.add_events(events)
+        self.events["seen"] += len(events)
+        self.events["duplicate"] += duplicates
+        return changed
 
     def _refresh(self, job_ids: list[int]) -> None:
         incomplete = self._tracker.refresh(job_ids)
         for job_id in incomplete:  # it was taken over from a provider that we do not listen to
-            self._store.add_events(self._past_of(job_id))
+            self._add(self._past_of(job_id))
         if incomplete:
             self._tracker.refresh(incomplete)
 
@@ -303,7 +319,7 @@ class Listener:
             if state != job.status:
                 self.missed_events += 1
                 _log.warning(line("missed events", job=job.job_id, stored=job.status, chain=state))
-                self._store.add_events(self._past_of(job.job_id, job.block_number))
+                self._add(self._past_of(job.job_id, job.block_number))
                 self._refresh([job.job_id])
 
 

@@ -15,10 +15,9 @@ _MARK = "pruned_up_to_job"
 
 def prune(store: Store, below: int) -> int:
     """Forget the bulk of jobs that ended below a block, oldest first. Returns of how many; the caller commits."""
-    mark = store.read("SELECT value FROM meta WHERE key = ?", (_MARK,))
     rows = store.read(
         "SELECT job_id, block_number, status FROM jobs WHERE job_id > ? ORDER BY job_id LIMIT ?",
-        (int(mark[0]["value"]) if mark else 0, AT_ONCE),
+        (int(store.note(_MARK) or 0), AT_ONCE),
     )
     last, forgotten = 0, 0
     for row in rows:
@@ -29,7 +28,7 @@ def prune(store: Store, below: int) -> int:
             _forget(store, last)
             forgotten += 1
     if last:
-        store.write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_MARK, str(last)))
+        store.set_note(_MARK, str(last))
     return forgotten
 
 

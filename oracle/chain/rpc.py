@@ -43,6 +43,11 @@ LONGEST_REST_S = 60.0
 SURVEY_EVERY_S = 5.0
 """How often the heads of all endpoints are compared, in seconds."""
 MOST_REPLY_BYTES = 64 << 20
+_OF_A_BLOCK = (
+    *("number", "hash", "parentHash", "timestamp"),
+    *("baseFeePerGas", "gasLimit", "logsBloom"),
+)
+"""What endpoints have to say alike about a block: all that we use of it."""
 PIECE_BYTES = 1 << 16
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 2.0
@@ -152,6 +157,8 @@ class Rpc:
         self._tries = tries
         self._max_lag_blocks = max_lag_blocks
         self._surveyed_at = float("-inf")
+        self._head: Block | None = None
+        """The newest block on which `quorum` endpoints agreed."""
         self._ids = itertools.count(1)
 
     def call(self, method: str, *params: Any) -> Any:
@@ -219,18 +226,47 @@ class Rpc:
     def ask_all(self, method: str, *params: Any) -> list[Any]:
         """Return what each endpoint says, those left out that fail; with a quorum of 1 what the best one says.
 
+        Those that rest after a failure are waited for only when the others are too few.
+
         Raises:
             RpcError: nobody answers, or the only one refuses.
         """
         if self.quorum == 1:
             return [self.call(method, *params)]
-        found = []
+        found: list[Any] = []
+        now = time.monotonic()
         for endpoint in self._in_order():
+            if len(found) >= self.quorum and endpoint.rests_until > now:
+                break
             with contextlib.suppress(RpcUnreachable, RpcRateLimited, RpcRefused):
                 found.append(self._ask(endpoint, method, params))
         if not found:
             raise RpcUnreachable(f"no endpoint answers {method}")
         return found
+
+    def tell_all(self, method: str, *params: Any) -> Any:
+        """Tell every endpoint; return the first result. Who rests after a failure is told only if no other listens.
+
+        Raises:
+            RpcError: as `call`; what the first one says that answers at all.
+        """
+        results: list[Any] = []
+        refusals: list[RpcError] = []
+        now = time.monotonic()
+        for endpoint in self._in_order():
+            if results and endpoint.rests_until > now:
+                break
+            try:
+                results.append(self._ask(endpoint, method, params))
+            except (RawRevert, RpcRefused) as error:
+                refusals.append(error)
+            except (RpcUnreachable, RpcRateLimited):
+                continue
+        if results:
+            return results[0]
+        if refusals:
+            raise refusals[0]
+        return self.call(method, *params)
 
     @property
     def in_sync(self) -> int:
@@ -244,19 +280,78 @@ class Rpc:
             endpoint.checked = False
 
     def block(self, number: int | str) -> Block | None:
-        """Return a block's header with transaction hashes, or None if there is none. Numbers stay hex."""
+        """Return a block's header with transaction hashes, or None if there is none. Numbers stay hex.
+
+        Of a number, `quorum` endpoints have to have the same block: which branch counts, and its time, decide about
+        money.
+
+        Raises:
+            RpcDisagreement: too few have the same. As `call` with a quorum of 1, and for a tag.
+        """
+        if isinstance(number, int) and self.quorum > 1:
+            return self._agreed_block(number)
         tag = hex(number) if isinstance(number, int) else number
         block: Block | None = self.call("eth_getBlockByNumber", tag, False)
         return block
 
     def head(self) -> Block:
-        """Return the latest block of the best endpoint; from time to time after comparing them all."""
+        """Return the latest block that `quorum` endpoints have; from time to time after comparing them all."""
         if len(self.endpoints) > 1 and time.monotonic() - self._surveyed_at > SURVEY_EVERY_S:
             self._survey()
         block = self.block("latest")
         if block is None:
             raise RpcUnreachable("the endpoint has no latest block")
-        return block
+        if self.quorum == 1:
+            return block
+        if self._head is None or self._head["hash"] != block["hash"]:
+            self._head = self._agreed_head(int(block["number"], 16))
+        return self._head
+
+    def _agreed_head(self, claimed: int) -> Block:
+        """The block at a height that one endpoint claims, or else at the one that `quorum` endpoints have reached.
+
+        The best endpoint is often a moment ahead of the others, and endpoints may be on short branches for a moment.
+        """
+        with contextlib.suppress(RpcDisagreement):
+            if block := self._agreed_block(claimed):
+                return block
+        latest = self.ask_all("eth_getBlockByNumber", "latest", False)
+        heights = sorted((int(block["number"], 16) for block in latest if block), reverse=True)
+        if len(heights) >= self.quorum:
+            reached = heights[self.quorum - 1]
+            for number in (reached, max(reached - 1, 0)):
+                with contextlib.suppress(RpcDisagreement):
+                    if block := self._agreed_block(number):
+                        return block
+        raise RpcDisagreement(f"expected {self.quorum} endpoints to agree on the latest block")
+
+    def _agreed_block(self, number: int) -> Block | None:
+        """The block of `quorum` endpoints; None when as many have none. One that has another is left alone for a while.
+
+        That is no alarm: it may be on a branch that will not stay.
+        """
+        votes: dict[str, list[Endpoint]] = {}
+        for endpoint in self._in_order():
+            try:
+                block = self._ask(endpoint, "eth_getBlockByNumber", (hex(number), False))
+            except RpcError:
+                continue
+            vote = json.dumps([block.get(name) for name in _OF_A_BLOCK]) if block else ""
+            votes.setdefault(vote, []).append(endpoint)
+            if len(votes[vote]) == self.quorum:
+                for other in votes:
+                    if vote and other not in ("", vote):
+                        self._rest(votes[other], number)
+                return dict(block) if block else None
+        shown = " | ".join(", ".join(e.name for e in voters) for voters in votes.values())
+        raise RpcDisagreement(
+            f"expected {self.quorum} endpoints to agree on block {number}, got {shown or 'no answer at all'}"
+        )
+
+    def _rest(self, endpoints: list[Endpoint], number: int) -> None:
+        for endpoint in endpoints:
+            endpoint.failed()
+            _log.warning(line("endpoint on another branch", endpoint=endpoint.name, block=number))
 
     def _in_order(self) -> list[Endpoint]:
         """The endpoints that may be used; those that rest come last, and before them those that lag."""

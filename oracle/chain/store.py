@@ -8,7 +8,8 @@ others may read at any time.
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,9 @@ from oracle.errors import StoreBusy, StoreUnusable
 
 SCHEMA = "2"
 REBUILT = "if it is damaged, delete it and it is rebuilt from the chain"
+_PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+"""SQLite's reasons not to open a file that are nothing of the file's own: another program, or the disk."""
+
 RING_BLOCKS = 512
 """How many blocks behind the cursor are remembered: a deeper reorg reads the history again."""
 
@@ -79,28 +83,24 @@ class Store:
     Args:
         path: File; made if there is none.
         identity: What the file belongs to, such as chain id, router and provider number.
+        read_only: Only to look at it: nothing is made or written.
 
     Raises:
-        StoreUnusable: it belongs to something else, is of another version, or cannot be opened.
+        StoreUnusable: it belongs to something else, is of another version, or cannot be opened. StoreBusy: not now.
     """
 
-    def __init__(self, path: Path, identity: Mapping[str, str]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def __init__(self, path: Path, identity: Mapping[str, str], *, read_only: bool = False) -> None:
         self.path = path
-        try:
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
-            self._db.row_factory = sqlite3.Row
-            self._db.executescript(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-            )
-            if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-                self._db.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
-        except sqlite3.Error as error:
-            raise StoreUnusable(f"cannot use the job database {path}: {error}; {REBUILT}") from None
         self._open_since: float | None = None
-        self._check_identity({"schema": SCHEMA, **identity})
+        try:
+            self._db = open_read_only(path) if read_only else open_file(path)
+            self._check_identity({"schema": SCHEMA, **identity}, read_only=read_only)
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING:
+                raise StoreBusy(f"cannot open the job database {path}: {error}") from None
+            raise StoreUnusable(f"cannot use the job database {path}: {error}; {REBUILT}") from None
 
-    def _check_identity(self, identity: Mapping[str, str]) -> None:
+    def _check_identity(self, identity: Mapping[str, str], *, read_only: bool) -> None:
         found = dict(self._db.execute("SELECT key, value FROM meta").fetchall())
         for key, expected in identity.items():
             if found.get(key, expected) != expected:
@@ -108,7 +108,7 @@ class Store:
                     f"{self.path} belongs to {key} {found[key]}, expected {expected}: use another home folder, or "
                     "delete the file and it is rebuilt from the chain"
                 )
-        if not found:
+        if not found and not read_only:
             for key, value in identity.items():
                 self.write("INSERT INTO meta VALUES (?, ?)", (key, value))
             self.commit()
@@ -116,25 +116,39 @@ class Store:
     # Transactions.
 
     def write(self, sql: str, values: Iterable[Any] | Mapping[str, Any] = ()) -> sqlite3.Cursor:
-        """Run one statement in the open transaction, or begin one."""
-        try:
+        """Run one statement in the open transaction, or begin one.
+
+        Raises:
+            StoreBusy: the disk is full or fails, or another program holds a lock. StoreUnusable: the file is damaged.
+        """
+        with self._trouble("write"):
             if self._open_since is None:
                 self._db.execute("BEGIN IMMEDIATE")
                 self._open_since = time.monotonic()
             return self._db.execute(sql, values if isinstance(values, Mapping) else tuple(values))
-        except sqlite3.OperationalError as error:
-            raise StoreBusy(f"cannot write the job database {self.path}: {error}") from None
 
     def read(self, sql: str, values: Iterable[Any] = ()) -> list[sqlite3.Row]:
         """Return the rows of a query, uncommitted ones of our own included.
 
         Raises:
-            StoreBusy: the disk fails.
+            StoreBusy: the disk fails. StoreUnusable: the file is damaged.
         """
-        try:
+        with self._trouble("read"):
             return self._db.execute(sql, tuple(values)).fetchall()
+
+    @contextmanager
+    def _trouble(self, what: str) -> Iterator[None]:
+        """Say of the database's errors whether to wait or to call a person; a broken constraint is our own mistake."""
+        try:
+            yield
         except sqlite3.OperationalError as error:
-            raise StoreBusy(f"cannot read the job database {self.path}: {error}") from None
+            raise StoreBusy(f"cannot {what} the job database {self.path}: {error}") from None
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise StoreUnusable(
+                f"cannot {what} the job database {self.path}: {error}; {REBUILT}"
+            ) from None
 
     def commit(self) -> None:
         """Make everything since the last commit durable. Free when nothing was written.
@@ -144,10 +158,8 @@ class Store:
         """
         if self._open_since is None:
             return
-        try:
+        with self._trouble("write"):
             self._db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            raise StoreBusy(f"cannot write the job database {self.path}: {error}") from None
         self._open_since = None
 
     def rollback(self) -> None:
@@ -162,9 +174,21 @@ class Store:
         return 0.0 if self._open_since is None else (time.monotonic() - self._open_since) * 1000
 
     def close(self) -> None:
-        """Commit and close."""
-        self.commit()
+        """Forget what was not committed, and close: whoever ends by an error leaves nothing half done."""
+        with suppress(sqlite3.Error):
+            self.rollback()
         self._db.close()
+
+    # Notes.
+
+    def note(self, name: str) -> str | None:
+        """Return what was noted under a name, or None."""
+        rows = self.read("SELECT value FROM meta WHERE key = ?", (name,))
+        return rows[0]["value"] if rows else None
+
+    def set_note(self, name: str, value: str) -> None:
+        """Note something that is neither a job nor a transaction."""
+        self.write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     # The cursor and the branch that it stands on.
 
@@ -184,19 +208,23 @@ class Store:
         rows = self.read("SELECT number, hash FROM blocks ORDER BY number DESC")
         return [(row["number"], row["hash"]) for row in rows]
 
-    def undo_above(self, number: int, block_hash: str) -> list[int]:
-        """Forget all events above a block, put the cursor there, and return the jobs that they were about."""
+    def undo_above(self, number: int, block_hash: str) -> tuple[list[int], int]:
+        """Forget all events above a block and put the cursor there; returns the jobs they were about, and how many."""
         rows = self.read("SELECT DISTINCT job_id FROM events WHERE block_number > ?", (number,))
-        self.write("DELETE FROM events WHERE block_number > ?", (number,))
+        undone = self.write("DELETE FROM events WHERE block_number > ?", (number,)).rowcount
         self.write("DELETE FROM blocks WHERE number > ?", (number,))
         self.set_cursor(number, block_hash)
-        return [row["job_id"] for row in rows]
+        return [row["job_id"] for row in rows], undone
 
     # Events.
 
-    def add_events(self, events: Iterable[RouterEvent]) -> list[int]:
-        """Store events, each once however often it comes, and return the jobs for which there is something new."""
+    def add_events(self, events: Iterable[RouterEvent]) -> tuple[list[int], int]:
+        """Store events, each once however often it comes.
+
+        Returns the jobs for which there is something new, and how many of the events were here already.
+        """
         changed: dict[int, None] = {}
+        duplicates = 0
         for event in events:
             row = (
                 event.block_hash,
@@ -211,7 +239,9 @@ class Store:
                 "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", row
             ).rowcount:
                 changed[event.job_id] = None
-        return list(changed)
+            else:
+                duplicates += 1
+        return list(changed), duplicates
 
     def events_of(self, job_id: int) -> list[RouterEvent]:
         """Return the events of a job."""
@@ -365,6 +395,30 @@ class Store:
     def dead_letters(self) -> list[dict[str, Any]]:
         """Return job_id, at_ms, tries and reason of every job that was given up, oldest first."""
         return [dict(row) for row in self.read("SELECT * FROM dead_letters ORDER BY at_ms")]
+
+
+def open_file(path: Path) -> sqlite3.Connection:
+    """Open the file, and make it and its tables if there are none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    db = sqlite3.connect(path, isolation_level=None, timeout=10)
+    db.row_factory = sqlite3.Row
+    db.executescript(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+    )
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+        db.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
+    return db
+
+
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """Open a job database to look at it, also while its process runs.
+
+    Raises:
+        sqlite3.Error: there is none, or it cannot be read.
+    """
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
+    db.row_factory = sqlite3.Row
+    return db
 
 
 def _kind(text: str) -> Kind:

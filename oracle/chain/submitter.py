@@ -77,6 +77,8 @@ class Submitter:
         self._hashes: dict[int, str | None] = {}
         """Hashes of blocks by number, as they are during one `check`."""
         self._looked_at: tuple[str, float] = ("", 0.0)
+        self._waiting: dict[int, float] = {}
+        """Rows that wait to be mined, and since when this process has known of them, monotonic."""
         self._doubts = False
 
     def start(self) -> None:
@@ -90,6 +92,8 @@ class Submitter:
         if self._looked_at[0] == head.hash and now - self._looked_at[1] < RESEND_AFTER_S:
             return []
         self._looked_at = (head.hash, now)
+        waiting = self._outbox.rows("signed", "sent")
+        self._waiting = {row.id: self._waiting.get(row.id, now) for row in waiting}
         if not self._outbox.rows("signed", "sent", "mined") and not self._doubts:
             return []
         count = self._mined_count()
@@ -104,6 +108,11 @@ class Submitter:
             else:
                 self._push(row, head)
         return outcomes
+
+    @property
+    def waits_since(self) -> float | None:
+        """Since when the oldest row that is not mined has waited, monotonic; None when none waits."""
+        return min(self._waiting.values(), default=None)
 
     def doubt(self) -> None:
         """A reorg undid blocks: look again at what was final, even if nothing else is under way."""
@@ -142,9 +151,13 @@ class Submitter:
         return sent
 
     def _hand_over(self, row: Row) -> bool:
-        """Send the newest attempt. False when the node refuses it for now."""
+        """Send the newest attempt. False when the node refuses it for now.
+
+        What was not mined in time goes to every endpoint: one may have kept it for itself.
+        """
+        tell = self._rpc.call if len(row.attempts) == 1 else self._rpc.tell_all
         try:
-            self._rpc.call("eth_sendRawTransaction", "0x" + row.attempts[-1].raw.hex())
+            tell("eth_sendRawTransaction", "0x" + row.attempts[-1].raw.hex())
         except RpcRefused as error:
             text = error.text.lower()
             if error.has_it_already or "nonce too low" in text:
@@ -224,7 +237,10 @@ class Submitter:
             self._put(row, "final")
             return [Outcome(row, "final")]
         self._put(row, "reverted")
-        return [Outcome(row, "reverted", self._why(row))]
+        reverted = self._why(row)
+        reason = reverted.name if reverted else ""
+        self._store.write("UPDATE outbox SET reason = ? WHERE id = ?", (reason, row.id))
+        return [Outcome(row, "reverted", reverted)]
 
     def _why(self, row: Row) -> Reverted | None:
         """Ask again why a transaction fails; None when that is not sure, or when it is for several things."""

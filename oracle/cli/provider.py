@@ -1,5 +1,6 @@
 """`lattice provider`: register, offer, run, look, claim."""
 
+import contextlib
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ from offchain_worker.hardware import detect, usable
 from offchain_worker.proofs.throwaway import ThrowawaySigner
 from oracle import config, logs
 from oracle.chain.offers import Offer, find_offers
-from oracle.chain.store import REBUILT
+from oracle.chain.store import REBUILT, open_read_only
 from oracle.chain.transact import transact
 from oracle.cli.common import (
     Address,
@@ -172,8 +173,10 @@ def run(home: Path) -> None:
     """Answer requests until you stop it (SIGTERM or Ctrl-C: lets models finish and sends what is signed)."""
     settings = config.load(home)
     file = settings.path(settings.paths.log) if settings.paths.log else None
-    logs.start(settings.log_level, file, form=settings.log_format)
-    with open_provider(settings) as running:
+    with (
+        logs.written(settings.log_level, file, form=settings.log_format),
+        open_provider(settings) as running,
+    ):
         running.run()
 
 
@@ -186,12 +189,11 @@ def status(home: Path, as_json: bool) -> None:
     file = settings.path(settings.paths.database)
     if not file.is_file():
         raise StoreUnusable(f"there is no job database {file} yet: start `lattice provider run`")
-    db = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)
-    db.row_factory = sqlite3.Row
 
     def rows(sql: str) -> list[dict[str, Any]]:
         try:
-            return [dict(row) for row in db.execute(sql)]
+            with contextlib.closing(open_read_only(file)) as db:
+                return [dict(row) for row in db.execute(sql)]
         except sqlite3.Error as error:
             raise StoreUnusable(
                 f"cannot read the job database {file}: {error}; {REBUILT}"

@@ -20,5 +20,5 @@ def run(home: Path) -> None:
     """Take jobs from the queue of the home folder's provider until you stop it (SIGTERM or Ctrl-C). Needs no key."""
     settings = config.load(home)
     queue_worker = open_queue_worker(settings)
-    logs.start(settings.log_level, form=settings.log_format)
-    queue_worker.run()
+    with logs.written(settings.log_level, form=settings.log_format):
+        queue_worker.run()

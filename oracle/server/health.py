@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 LOOP_DEAD_AFTER_S = 120.0
 """A loop that has not beaten for so long hangs. It beats with every round and every try of an endpoint."""
 
+STUCK_AFTER_S = 300.0
+"""How long a transaction may wait to be mined before it is said that nothing is being answered."""
+
 
 @dataclass
 class Pulse:
@@ -18,6 +21,8 @@ class Pulse:
     stale_head_s: float
     beat_at: float = field(default_factory=time.monotonic)
     head_number: int = 0
+    head_time_s: int = 0
+    """The chain's time at that block, Unix time."""
     head_at: float = field(default_factory=time.monotonic)
     started: bool = False
     stopping: bool = False
@@ -29,6 +34,8 @@ class Pulse:
     """Why nothing can be signed; empty when it can."""
     no_models: str = ""
     """Why no model can run; empty when one can."""
+    tx_waits_since: float | None = None
+    """Since when the oldest transaction has waited to be mined; None when none waits."""
     endpoints: int = 0
     endpoints_in_sync: int = 0
     endpoints_needed: int = 1
@@ -37,10 +44,17 @@ class Pulse:
         """Note that the loop goes on: it has gone round, or an endpoint has answered or failed in its time."""
         self.beat_at = time.monotonic()
 
-    def saw(self, number: int) -> None:
+    def saw(self, number: int, time_s: int) -> None:
         """Note the head of the chain."""
+        self.head_time_s = time_s
         if number != self.head_number:
             self.head_number, self.head_at = number, time.monotonic()
+
+    @property
+    def tx_waits_s(self) -> float:
+        """How long the oldest transaction has waited to be mined, in seconds; 0 when none waits."""
+        since = self.tx_waits_since
+        return 0.0 if since is None else max(time.monotonic() - since, 0.0)
 
     def dead(self) -> list[str]:
         """Return why the process should be restarted; empty when it lives."""
@@ -54,6 +68,7 @@ class Pulse:
     def not_ready(self) -> list[str]:
         """Return why no job is being answered now, one sentence each; empty when it is ready."""
         still_s = time.monotonic() - self.head_at
+        waits_s = self.tx_waits_s
         few = self.endpoints_in_sync < self.endpoints_needed
         reasons = {
             "it is catching up with the chain": not self.started,
@@ -66,6 +81,7 @@ class Pulse:
                 self.halted_until > self.head_number
             ),
             "the operator has too little money for gas": self.funds_low,
+            f"a transaction has waited for {waits_s:.0f} s to be mined": waits_s >= STUCK_AFTER_S,
             f"nothing can be signed: {self.no_signer}": bool(self.no_signer),
             f"no model can run: {self.no_models}": bool(self.no_models),
         }

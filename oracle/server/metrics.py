@@ -5,7 +5,6 @@ What the database knows is read from it, by a connection of this thread's own; t
 
 import contextlib
 import sqlite3
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from offchain_worker.job import Inference
 from oracle.chain.listener import Listener
 from oracle.chain.rpc import Rpc
+from oracle.chain.store import open_read_only
 from oracle.server.health import Pulse
 from oracle.services.purse import Purse
 
@@ -23,11 +23,14 @@ SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300)
 
 HELP = {
     "chain_head": "Latest block that was read.",
-    "chain_lag_blocks": "Blocks between the head of the best endpoint and the last block whose events are stored.",
+    "chain_lag_blocks": "Blocks between the newest that an endpoint has shown and the last whose events are stored.",
     "reorgs_total": "Reorgs since the start.",
     "finality_violations_total": "Reorgs since the start that undid what was final.",
     "reorg_depth": "Depth of reorgs since the start, in blocks.",
     "events": "Events of our jobs on the present branch of the chain.",
+    "events_seen": "Events of our jobs that endpoints gave us since the start, also those that we had.",
+    "events_duplicate": "Events of our jobs that we had already, since the start.",
+    "events_undone": "Events of our jobs that reorgs took back, since the start.",
     "events_missed_total": "Jobs whose events an endpoint left out, found later.",
     "jobs": "Jobs by state.",
     "inference_seconds": "Time of jobs in a model since the start.",
@@ -38,14 +41,15 @@ HELP = {
     "model_processes_killed_total": "Processes of models that died or took too long.",
     "tx_inflight": "Transactions that wait to be mined.",
     "tx_bumps_total": "Replacements by dearer transactions, ever.",
-    "tx_oldest_unconfirmed_seconds": "Age of the oldest transaction that waits to be mined.",
-    "nonce_gap": "Nonces below our highest that no transaction of ours uses.",
-    "tx_reverts": "Transactions that failed on chain, ever, by what they were for.",
-    "rpc_errors_total": "Failed calls by endpoint and kind.",
-    "rpc_disagreements_total": "Calls on which endpoints contradicted each other.",
+    "tx_oldest_unconfirmed_seconds": "How long this process has waited for its oldest transaction to be mined.",
+    "nonce_gap": "Nonces that are missing between what was mined and what waits to be.",
+    "tx_reverts": "Transactions that failed on chain, ever, by what they were for and the name of the error.",
+    "rpc_errors": "Failed calls since the start, by endpoint (node) and kind of error (class).",
+    "rpc_disagreements": "Calls on which endpoints contradicted each other, since the start.",
     "rpc_in_sync": "Whether an endpoint keeps up with the others.",
     "wallet_balance_wei": "Money of the operator for gas.",
     "wallet_needed_wei": "Least money with which jobs are taken on.",
+    "stake_at_risk_wei": "Stake of the provider, in the smallest unit of its token.",
     "paid_wei": "Prices of the jobs that we answered and that are final, ever.",
     "deadline_misses": "Jobs of ours that were refunded, ever.",
     "lost_jobs": "Jobs that were given up and are still open on chain after their deadline; has to stay 0.",
@@ -54,6 +58,8 @@ HELP = {
     "ready": "Whether /readyz says yes.",
 }
 COUNTERS = {name for name in HELP if name.endswith("_total")}
+COUNTERS |= {"events_seen", "events_duplicate", "events_undone"}
+COUNTERS |= {"tx_reverts", "rpc_errors", "rpc_disagreements", "dead_letters"}
 HISTOGRAMS = {"reorg_depth", "inference_seconds", "inference_batch", "queue_wait_seconds"}
 
 
@@ -145,8 +151,10 @@ class Metrics:
 
     def _from_parts(self) -> dict[str, Mapping[str, float]]:
         errors = {
-            _labels(node=node, kind=kind): n for (node, kind), n in list(self._rpc.errors.items())
+            _labels(node=node, **{"class": kind}): n
+            for (node, kind), n in list(self._rpc.errors.items())
         }
+        events = self._listener.events
         sync = {_labels(node=e.name): int(not e.lags) for e in self._rpc.endpoints}
         return {
             "chain_head": {"": self._pulse.head_number},
@@ -156,54 +164,55 @@ class Metrics:
             "model_processes_killed_total": {"": self.killed},
             "inferences_total": dict(self._times.inferences),
             "model_memory_bytes": dict(self._times.memory_bytes),
-            "rpc_errors_total": errors,
-            "rpc_disagreements_total": {"": self._rpc.disagreements},
+            "events_seen": {"": events["seen"]},
+            "events_duplicate": {"": events["duplicate"]},
+            "events_undone": {"": events["undone"]},
+            "tx_oldest_unconfirmed_seconds": {"": round(self._pulse.tx_waits_s, 1)},
+            "rpc_errors": errors,
+            "rpc_disagreements": {"": self._rpc.disagreements},
             "rpc_in_sync": sync,
             "wallet_balance_wei": {"": self._purse.balance_wei},
             "wallet_needed_wei": {"": self._purse.needed_wei},
+            "stake_at_risk_wei": {"": self._purse.stake_wei},
             "ready": {"": int(not self._pulse.not_ready())},
         }
 
     def _from_database(self) -> dict[str, Mapping[str, float]]:
         if not self._database.is_file():
             return {}
-        address = f"file:{self._database}?mode=ro"
-        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=5)) as db:
-            return read_figures(db, self._pulse.head_number)
+        with contextlib.closing(open_read_only(self._database)) as db:
+            return read_figures(db, self._listener.newest, self._pulse.head_time_s)
 
 
-def read_figures(db: sqlite3.Connection, head: int) -> dict[str, Mapping[str, float]]:
-    """Return what the job database knows, by figure and labels."""
+def read_figures(db: sqlite3.Connection, newest: int, now_s: int) -> dict[str, Mapping[str, float]]:
+    """Return what the job database knows, by figure and labels.
 
-    def one(sql: str) -> float:
-        value = db.execute(sql).fetchone()
+    Args:
+        db: The database, open for reading.
+        newest: Number of the newest block that an endpoint has shown.
+        now_s: The chain's time.
+    """
+
+    def one(sql: str, *values: int) -> float:
+        value = db.execute(sql, values).fetchone()
         return 0 if value is None or value[0] is None else value[0]
 
-    waiting = "FROM outbox WHERE state IN ('signed', 'sent')"
     cursor = one("SELECT number FROM cursor")
-    jobs = f"SELECT job_id FROM parts WHERE outbox_id IN (SELECT id {waiting})"  # noqa: S608
-    oldest_ms = one(f"SELECT MIN(changed_at_ms) FROM jobs WHERE job_id IN ({jobs})")  # noqa: S608
     reverts = db.execute(
-        "SELECT substr(purpose, 1, instr(purpose, ':') - 1), COUNT(*) FROM outbox WHERE state = 'reverted' GROUP BY 1"
+        "SELECT substr(purpose, 1, instr(purpose, ':') - 1), CASE reason WHEN '' THEN 'unknown' ELSE reason END, "
+        "COUNT(*) FROM outbox WHERE state = 'reverted' GROUP BY 1, 2"
     )
     return {
-        "chain_lag_blocks": {"": max(head - cursor, 0)},
+        "chain_lag_blocks": {"": max(newest - cursor, 0)},
         "events": {"": one("SELECT COUNT(*) FROM events")},
         "jobs": {
             _labels(state=state): n
             for state, n in db.execute("SELECT state, COUNT(*) FROM jobs GROUP BY state")
         },
-        "tx_inflight": {"": one(f"SELECT COUNT(*) {waiting}")},
+        "tx_inflight": {"": one("SELECT COUNT(*) FROM outbox WHERE state IN ('signed', 'sent')")},
         "tx_bumps_total": {"": one("SELECT COUNT(*) - COUNT(DISTINCT outbox_id) FROM attempts")},
-        "tx_oldest_unconfirmed_seconds": {
-            "": round(time.time() - oldest_ms / 1000, 1) if oldest_ms else 0
-        },
-        "nonce_gap": {
-            "": one(
-                "SELECT MAX(nonce) - MIN(nonce) + 1 - COUNT(DISTINCT nonce) FROM outbox WHERE state <> 'freed'"
-            )
-        },
-        "tx_reverts": {_labels(purpose=purpose): n for purpose, n in reverts},
+        "nonce_gap": {"": one(_NONCE_GAP)},
+        "tx_reverts": {_labels(purpose=what, reason=reason): n for what, reason, n in reverts},
         "paid_wei": {
             "": one("SELECT TOTAL(json_extract(job, '$.price')) FROM jobs WHERE state = 'final'")
         },
@@ -215,17 +224,29 @@ def read_figures(db: sqlite3.Connection, head: int) -> dict[str, Mapping[str, fl
         "lost_jobs": {
             "": one(
                 "SELECT COUNT(*) FROM jobs WHERE state IN ('lost', 'dead') AND status IN ('assigned', 'answered') "
-                "AND deadline_s < CAST(strftime('%s', 'now') AS INTEGER)"
+                "AND deadline_s < ?",
+                now_s,
             )
         },
         "double_pay_reverts": {
             "": one(
                 "SELECT COUNT(*) FROM outbox JOIN parts ON outbox_id = id WHERE state = 'reverted' "
-                "AND outbox.purpose LIKE 'answer:%' AND job_id IN (SELECT job_id FROM jobs WHERE status = 'settled')"
+                "AND outbox.reason = 'RouterJobMismatch' AND parts.purpose LIKE 'answer:%' "
+                "AND job_id IN (SELECT job_id FROM jobs WHERE status = 'settled')"
             )
         },
         "dead_letters": {"": one("SELECT COUNT(*) FROM dead_letters")},
     }
+
+
+_NONCE_GAP = """
+WITH waiting AS (SELECT sender, nonce FROM outbox WHERE state IN ('signed', 'sent')),
+  done AS (SELECT MAX(nonce) AS last FROM outbox
+    WHERE state NOT IN ('signed', 'sent') AND sender IN (SELECT sender FROM waiting))
+SELECT MAX(nonce) - COALESCE((SELECT last FROM done), MIN(nonce) - 1) - COUNT(*) FROM waiting
+  WHERE nonce > COALESCE((SELECT last FROM done), -1)
+"""
+"""What was used by others below what is mined is no gap, and neither is what an operator before this one used."""
 
 
 def _labels(**labels: str) -> str:

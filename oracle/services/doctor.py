@@ -1,5 +1,6 @@
 """Looks over all that a provider needs, a finding per line, and says what to do about each that is not well."""
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -174,7 +175,12 @@ def _offers(settings: Settings, contracts: Contracts) -> Iterator[Finding]:
     ]
     if not offers:
         yield Finding("warn", "offers", "there is none: open one with `lattice provider offer`")
-    store = EmbeddedStore(settings.path(settings.paths.store))
+    folder = settings.path(settings.paths.store)
+    if not folder.is_dir() or not any(folder.iterdir()):  # to open it would make one
+        for offer in offers:
+            yield Finding("fail", f"offer {offer.offer_id}", f"there is no model in {folder} yet")
+        return
+    store = EmbeddedStore(folder)
     worker = worker_setup(settings, contracts).open(ThrowawaySigner())
     for offer in offers:
         what = f"offer {offer.offer_id}"
@@ -219,9 +225,11 @@ def _price(settings: Settings, contracts: Contracts, offer: Offer) -> Finding:
 
 
 def _database(settings: Settings, contracts: Contracts) -> Finding:
-    store = open_database(settings, contracts)
-    counts, cursor = store.counts(), store.cursor()
-    store.close()
+    file = settings.path(settings.paths.database)
+    if not file.exists():
+        return Finding("ok", "job database", f"none yet: `lattice provider run` makes {file}")
+    with contextlib.closing(open_database(settings, contracts, read_only=True)) as store:
+        counts, cursor = store.counts(), store.cursor()
     shown = ", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "no jobs yet"
     return Finding("ok", "job database", f"up to block {cursor[0] if cursor else 'none'}: {shown}")
 

@@ -6,10 +6,15 @@ machine; two machines with one key do no harm (the contract takes one answer), b
 
 import fcntl
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from oracle.errors import HomeInUse
+
+TRIES, WAIT_S = 5, 0.05
+"""Whoever looks whether a lease is held (`doctor.running_pid`) has to hold it for a moment."""
 
 
 class Lease:
@@ -33,16 +38,20 @@ class Lease:
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        for attempt in range(TRIES):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if attempt < TRIES - 1:
+                    time.sleep(WAIT_S)
+        else:
             holder = os.read(self._file, 20).decode(errors="replace").strip() or "unknown"
             os.close(self._file)
-            raise HomeInUse(
-                f"process {holder} is running with {self._what} already: stop it first"
-            ) from None
-        os.ftruncate(self._file, 0)
-        os.write(self._file, str(os.getpid()).encode())
+            raise HomeInUse(f"process {holder} is running with {self._what} already: stop it first")
+        with suppress(OSError):  # a full disk: only the message to a second process needs it
+            os.ftruncate(self._file, 0)
+            os.write(self._file, str(os.getpid()).encode())
         return self
 
     def __exit__(

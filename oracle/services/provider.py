@@ -109,7 +109,7 @@ class Provider:
         )
         signature = contracts.address("SignatureVerifier")
         terms = Terms(
-            models=frozenset(settings.provider.models),
+            models=frozenset(model.lower() for model in settings.provider.models),
             verifiers=frozenset({signature.lower()}),
             max_input_bytes=limits.max_input_bytes,
             max_callback_gas=limits.max_callback_gas,
@@ -117,7 +117,8 @@ class Provider:
             price_to_gas=limits.price_to_gas,
         )
         policy = Policy(terms, self.head, outbox.gas_price_wei, too_large)
-        self.purse = Purse(contracts.rpc, outbox, terms.answer_gas)
+        number = settings.provider.number
+        self.purse = Purse(contracts, outbox, terms.answer_gas, number)
         self.pulse = Pulse(settings.server.stale_head_s)
         contracts.rpc.beat = self.pulse.beat
         self._times = Times()
@@ -369,7 +370,8 @@ class Provider:
         """Write down how it goes, for the pages that are read from outside."""
         pulse, rpc = self.pulse, self._contracts.rpc
         pulse.started, pulse.failure = self._started, ""
-        pulse.saw(self.head().number)
+        pulse.saw(self.head().number, self.head().time_s)
+        pulse.tx_waits_since = self._submitter.waits_since
         pulse.halted_until = self._listener.calm_from
         pulse.funds_low = self.purse.is_empty
         pulse.no_signer = self._outbox.signer_trouble

@@ -1,14 +1,15 @@
-"""The operator's money for gas: whether there is enough to take on more jobs."""
+"""The operator's money for gas: whether there is enough to take on more jobs. And the provider's stake, to be shown."""
 
 import logging
 import time
 
+from oracle.chain.contracts import Contracts
 from oracle.chain.listener import Head
 from oracle.chain.outbox import Outbox
-from oracle.chain.rpc import Rpc
 from oracle.logs import line
 
 LOOK_EVERY_S = 10.0
+STAKE_EVERY_S = 60.0
 ANSWERS_AHEAD = 3
 """For how many answers at the present fee there has to be money before another job is taken on."""
 
@@ -20,10 +21,14 @@ class Purse:
 
     Args:
         answer_gas: What an answer costs without its callback, in gas.
+        provider: Our number.
     """
 
-    def __init__(self, rpc: Rpc, outbox: Outbox, answer_gas: int) -> None:
-        self._rpc = rpc
+    def __init__(
+        self, contracts: Contracts, outbox: Outbox, answer_gas: int, provider: int
+    ) -> None:
+        self._contracts = contracts
+        self._provider = provider
         self._outbox = outbox
         self._answer_gas = answer_gas
         self._looked_at = float("-inf")
@@ -32,6 +37,8 @@ class Purse:
         """The balance when it was last looked at."""
         self.needed_wei = 0
         """The least balance with which jobs are taken on."""
+        self.stake_wei = 0
+        self._stake_looked_at = float("-inf")
 
     @property
     def is_empty(self) -> bool:
@@ -46,9 +53,12 @@ class Purse:
             return
         self._looked_at, self._looked_block = now, head.hash
         was_empty = self.is_empty
-        said = self._rpc.ask_all("eth_getBalance", self._outbox.sender, "latest")
+        said = self._contracts.rpc.ask_all("eth_getBalance", self._outbox.sender, "latest")
         self.balance_wei = sorted(int(wei, 16) for wei in said)[len(said) // 2]
         self.needed_wei = ANSWERS_AHEAD * self._answer_gas * self._outbox.gas_price_wei()
+        if now - self._stake_looked_at > STAKE_EVERY_S:
+            self.stake_wei = self._contracts.read("ProviderStaking", "stakeOf", self._provider)
+            self._stake_looked_at = now
         if self.is_empty != was_empty:
             report, event = (
                 (_log.critical, "funds low") if self.is_empty else (_log.info, "funds back")

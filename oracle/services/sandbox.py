@@ -248,6 +248,7 @@ class _Child:
         """Read what it has answered."""
         self._send()
         replies: list[dict[str, Any]] = []
+        gone = self._process.poll() is not None  # asked first: what it wrote is in the pipe by now
         try:
             while piece := os.read(self.fileno, PIECE_BYTES):
                 for message in self._unpacker.feed(piece):
@@ -259,7 +260,7 @@ class _Child:
                         replies.append(message)
             self.ended = True
         except BlockingIOError:
-            pass
+            self.ended = gone  # a process that it left behind may hold the pipe open
         except BadFrame as error:
             self.ended, self._said = True, f"it wrote something else than answers: {error}"
         return replies
@@ -277,8 +278,11 @@ class _Child:
         return f"the process of the model was ended by {signal.Signals(-code).name}{hint}"
 
     def kill(self) -> None:
-        """End it, if it has not ended."""
-        self._process.kill()
+        """End it, if it has not ended, and what it has started."""
+        with contextlib.suppress(
+            ProcessLookupError, PermissionError
+        ):  # macOS: only zombies are left
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):

@@ -33,6 +33,8 @@ class Books:
         nonce_gaps: Operators with transactions that wait for a nonce below theirs, or that wait at all.
         reverted: Transactions of operators that failed.
         wasted_gas: Gas of these and of transfers to oneself.
+        gas: Gas of all transactions of operators.
+        paid_to: Jobs that were paid, by the number of the provider that answered.
     """
 
     requests: int
@@ -48,6 +50,8 @@ class Books:
     nonce_gaps: int
     reverted: int
     wasted_gas: int
+    gas: int
+    paid_to: dict[int, tuple[int, ...]]
 
     def faults(self) -> list[str]:
         """Return what is wrong, one sentence each; empty when the books are in order."""
@@ -93,7 +97,11 @@ def audit(contracts: Contracts, operators: Sequence[str]) -> Books:
         - escrow_wei
     )
     unaccounted_wei += _held_elsewhere(contracts, events, escrow_wei + bonds_wei)
-    reverted, wasted_gas = _waste(contracts, operators, last)
+    reverted, wasted_gas, gas = _waste(contracts, operators, last)
+    paid_to: dict[int, tuple[int, ...]] = {}
+    for event in events["InferenceSettled"]:
+        provider, job = event["args"]["provider"], event["args"]["jobId"]
+        paid_to[provider] = (*paid_to.get(provider, ()), job)
     return Books(
         requests=len(prices),
         answered=len(paid),
@@ -108,6 +116,8 @@ def audit(contracts: Contracts, operators: Sequence[str]) -> Books:
         nonce_gaps=sum(_waits(contracts, operator) for operator in operators),
         reverted=reverted,
         wasted_gas=wasted_gas,
+        gas=gas,
+        paid_to=paid_to,
     )
 
 
@@ -179,9 +189,9 @@ def _waits(contracts: Contracts, operator: str) -> bool:
     return bool(latest != pending or operator.lower() in waiting)
 
 
-def _waste(contracts: Contracts, operators: Sequence[str], last: int) -> tuple[int, int]:
-    """Failed transactions of the operators, and the gas of these and of transfers to oneself."""
-    reverted = wasted_gas = 0
+def _waste(contracts: Contracts, operators: Sequence[str], last: int) -> tuple[int, int, int]:
+    """Failed transactions of the operators, the gas of these and of transfers to oneself, and the gas of all."""
+    reverted = wasted_gas = gas = 0
     known = {operator.lower() for operator in operators}
     for number in range(contracts.deployment.at("InferenceRouter").block, last + 1):
         block = contracts.rpc.call("eth_getBlockByNumber", hex(number), True)
@@ -191,9 +201,10 @@ def _waste(contracts: Contracts, operators: Sequence[str], last: int) -> tuple[i
             receipt = contracts.rpc.call("eth_getTransactionReceipt", transaction["hash"])
             failed = receipt["status"] == "0x0"
             reverted += failed
+            gas += int(receipt["gasUsed"], 16)
             if failed or transaction["to"].lower() == transaction["from"].lower():
                 wasted_gas += int(receipt["gasUsed"], 16)
-    return reverted, wasted_gas
+    return reverted, wasted_gas, gas
 
 
 def main(url: str, record: str, *operators: str) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import requests
 import rlp
+from eth_utils import keccak
 
 Params = list[Any]
 Forward = Callable[[str, Params], Any]
@@ -343,3 +344,33 @@ def bump_rule(percent: int = 10) -> Fault:
         return result
 
     return fault
+
+
+def other_branch(method: str, params: Params, forward: Forward) -> Any:
+    """The node claims that all blocks but the first have other hashes."""
+    block = forward(method, params)
+    if method == "eth_getBlockByNumber" and block and int(block["number"], 16):
+        for name in ("hash", "parentHash"):
+            block[name] = block[name][:-8] + "badb10c0"
+    return block
+
+
+def later(seconds: int) -> Fault:
+    """The node claims that blocks were made so much later."""
+
+    def fault(method: str, params: Params, forward: Forward) -> Any:
+        block = forward(method, params)
+        if method == "eth_getBlockByNumber" and block:
+            block["timestamp"] = hex(int(block["timestamp"], 16) + seconds)
+        return block
+
+    return fault
+
+
+def swallow(method: str, params: Params, forward: Forward) -> Any:
+    """The node says that it has every transaction, and passes none on."""
+    if method == "eth_sendRawTransaction":
+        return "0x" + keccak(bytes.fromhex(params[0][2:])).hex()
+    if method == "eth_getTransactionByHash":
+        return {"hash": params[0], "blockNumber": None}
+    return forward(method, params)

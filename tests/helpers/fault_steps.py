@@ -10,7 +10,7 @@ from subprocess import Popen
 from types import SimpleNamespace
 from typing import Any
 
-from chain_audit import FINAL, Books, audit
+from chain_audit import Books, audit
 from live_chain import Market, Node
 from numpy import array, float32
 
@@ -120,13 +120,13 @@ def check_books(node: Node, market: Market, *, most_wasted_gas: int = 500_000) -
     books = audit(node.chain.contracts, [node.signer.address])
     assert books.faults() == []
     assert books.wasted_gas <= most_wasted_gas
-    settled = {job for job in range(1, books.requests + 1) if market.state(job) in FINAL}
-    final = {
-        job
-        for job, status in table(node, "SELECT job_id, status FROM jobs WHERE state = 'final'")
-        if status == "settled"
+    paid = {
+        job: state
+        for job, state in table(node, "SELECT job_id, state FROM jobs WHERE status = 'settled'")
+        if state in ("mined", "final")
     }
-    assert final <= settled
+    assert set(paid) == set(books.paid_to.get(node.number, ()))
+    final = {job for job, state in paid.items() if state == "final"}
     answers = table(
         node,
         "SELECT job_id FROM parts JOIN outbox ON id = outbox_id "

@@ -11,15 +11,18 @@ finished
 │   ├── fails, gives NaN, or is malformed: it fails alone
 │   ├── kills the process: the others are answered, and it alone is to blame
 │   └── never ends: the others are answered, and it alone has taken too long
-└── when the process says what no such process says: its job fails, and the provider goes on
+├── when the process says what no such process says: its job fails, and the provider goes on
+└── when it ends and has left a process of its own behind: that is noticed at once, and both are ended
 drain
 ├── what is in the model is answered, as a whole
 └── when its process dies over it: nothing waits any more
 """
 
+import contextlib
 import os
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,7 +37,7 @@ from offchain_worker.payload import encode
 from offchain_worker.storage.store import EmbeddedStore
 from oracle.services.sandbox import AHEAD, Sandbox
 
-CRASH, HANG, FAIL, NOT_A_NUMBER, SLOW = 1001, 1002, 1003, 1004, 1005
+CRASH, HANG, FAIL, NOT_A_NUMBER, SLOW, FORK = 1001, 1002, 1003, 1004, 1005, 1006
 """What `childside/made_up.py` knows."""
 
 
@@ -264,3 +267,27 @@ def test_finished__when_a_process_says_something_else__its_job_fails(home, said,
     assert isinstance(outcome, ModelCrashed)
     assert "it wrote something else than answers" in str(outcome)
     assert list(sandbox.busy) == []
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs the list of processes in /proc")
+def test_finished__when_a_model_leaves_a_process_behind__both_are_ended(home):
+    cid, sandbox = home.add(), home.sandbox(time_s=600.0)
+    sandbox.begin(made_up_job(1, cid, FORK))
+    group = sandbox._children[0]._process.pid
+
+    died = collect(sandbox, 1)[1]
+
+    assert isinstance(died, ModelCrashed)
+    assert "ended with 3" in str(died)
+    wait_for(lambda: alive_in(group) == [])
+
+
+def alive_in(group):
+    """Processes of a group that have not ended."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, _, its_group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+            if state != "Z" and int(its_group) == group:
+                found.append(int(folder.name))
+    return found

@@ -11,9 +11,11 @@ keys
 policy
 └── each reason to refuse, in words
 lease
-└── when it is taken, its holder is named
+├── when it is taken, its holder is named
+└── when somebody only looks whether it is (`doctor`, `status`), it is had a moment later
 """
 
+import fcntl
 import json
 import tomllib
 from dataclasses import fields, replace
@@ -60,6 +62,18 @@ def test_load__when_it_is_no_toml__says_where(tmp_path):
         (
             changed("chain", rpc_url="x"),
             r"unknown setting chain.rpc_url; did you mean 'rpc_urls'\?",
+        ),
+        (
+            {**LEAST, "log_levl": "info"},
+            r"unknown section \[log_levl\]; did you mean 'log_level'\?",
+        ),
+        (
+            changed("chain", quorum=2),
+            r"chain.quorum: expected at most the number of chain.rpc_urls \(1\), got 2",
+        ),
+        (
+            changed("chain", rpc_urls=["http://one/secret", "http://two", "http://one/secret/"]),
+            r"chain.rpc_urls: expected each endpoint once, got http://one twice$",
         ),
         ({"key": {"source": "env"}}, "chain.rpc_urls is missing: JSON-RPC endpoints"),
         (
@@ -263,3 +277,17 @@ def test_lease__when_taken__names_its_holder(tmp_path):
         pass
     with Lease(tmp_path / "lock", "this key"):
         pass
+
+
+def test_lease__when_somebody_only_looks__is_had_a_moment_later(tmp_path, monkeypatch):
+    real, looks = fcntl.flock, [BlockingIOError(), BlockingIOError()]
+
+    def flock(descriptor, how):
+        if looks:
+            raise looks.pop()
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+    with Lease(tmp_path / "lock", "this"):
+        assert looks == []

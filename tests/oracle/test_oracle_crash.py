@@ -9,21 +9,24 @@ run
 │   └── it ends with one clear line
 ├── when the endpoint serves another chain
 │   └── it ends with one clear line
-└── when the endpoint is down at the start
-    └── it waits and goes on when it comes back
+├── when the endpoint is down at the start
+│   └── it waits and goes on when it comes back
+└── when it ends by a mistake of ours, between reading an event and making a job of it
+    └── nothing half done is kept, and the next start answers the job
 """
 
 import signal
 import sqlite3
 import time
 
+import pytest
 from eth_account import Account
-from live_chain import start_anvil
+from live_chain import SETTLED, start_anvil
 
 from oracle.keys import KeySigner
 
 
-def wait_for(condition, timeout_s=15.0):
+def wait_for(condition, timeout_s=60.0):
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
         if condition():
@@ -34,7 +37,7 @@ def wait_for(condition, timeout_s=15.0):
 
 def end(process):
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=15)
+    _, errors = process.communicate(timeout=60)
     return process.returncode, errors
 
 
@@ -44,7 +47,7 @@ def test_run__when_a_second_process_starts__it_ends_with_one_line(provider, mark
     wait_for(lambda: (provider.home / "jobs.sqlite").is_file() and states(provider) == ["seen"])
 
     second = provider.run()
-    _, errors = second.communicate(timeout=15)
+    _, errors = second.communicate(timeout=60)
 
     assert second.returncode == 1
     assert errors.strip().splitlines()[-1].startswith(f"Error: process {first.pid} is running with")
@@ -56,7 +59,7 @@ def test_run__when_the_key_is_not_the_operators__ends_with_one_line(provider, ch
     operator, provider.key = provider.signer.address, stranger.key.to_0x_hex()
 
     process = provider.run()
-    _, errors = process.communicate(timeout=15)
+    _, errors = process.communicate(timeout=60)
 
     assert process.returncode == 1
     line = errors.strip().splitlines()[-1]
@@ -70,7 +73,7 @@ def test_run__when_the_endpoint_serves_another_chain__ends_with_one_line(provide
     other = start_anvil("--chain-id", "1337")
     try:
         process = provider.run(**{"chain.rpc_urls": [other.url]})
-        _, errors = process.communicate(timeout=15)
+        _, errors = process.communicate(timeout=60)
     finally:
         other.process.kill()
         other.process.wait()
@@ -95,3 +98,22 @@ def states(provider):
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'dead_letters'").fetchone():
             return []
         return [state for (state,) in db.execute("SELECT state FROM jobs")]
+
+
+def test_run__when_it_ends_by_a_mistake_of_ours__keeps_nothing_half_done(
+    provider, market, chain, monkeypatch
+):
+    def mistaken(job_ids):
+        raise KeyError(job_ids)
+
+    provider.open()
+    job_id = market.request()
+    monkeypatch.setattr(provider.parts.listener._tracker, "refresh", mistaken)
+    with pytest.raises(KeyError):
+        provider.tick()
+    provider.parts.store.close()  # as `open_provider` does
+
+    provider.open()
+    provider.tick_until(job_id, "mined")
+
+    assert market.state(job_id) == SETTLED

@@ -10,9 +10,15 @@ UnreadHandler
 JsonFormatter
 ├── every event is one line of JSON with its fields as they were
 └── what is no event of ours, or an exception, is one too
+written
+├── lines go to the file until the end, and it is closed then, also after an error
+└── when the disk is full
+    └── lines are left out there, and nothing else is said
 """
 
 import contextlib
+import errno
+import io
 import json
 import logging
 import os
@@ -21,7 +27,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oracle.logs import JsonFormatter, UnreadHandler, line
+from oracle.logs import JsonFormatter, LogFile, UnreadHandler, line, written
 
 
 @pytest.fixture
@@ -70,7 +76,7 @@ def test_handler__when_the_reader_is_gone__nothing_happens(pipe):
     say(handler, "line")
 
 
-def written(**record):
+def as_json(**record):
     text = JsonFormatter().format(logging.makeLogRecord({"levelname": "INFO", **record}))
     assert "\n" not in text
     return json.loads(text)
@@ -83,7 +89,7 @@ def written(**record):
     )
 )
 def test_json__of_an_event__has_its_fields_as_they_were(fields):
-    said = written(msg=line("job lost", **fields))
+    said = as_json(msg=line("job lost", **fields))
 
     assert (said.pop("level"), said.pop("event")) == ("info", "job-lost")
     assert said.pop("time").endswith("+00:00")
@@ -94,8 +100,42 @@ def test_json__of_another_message_or_an_exception__is_one_line():
     try:
         raise ValueError("two\nlines")
     except ValueError as error:
-        said = written(msg="%s", args=("x",), exc_info=(ValueError, error, error.__traceback__))
+        said = as_json(msg="%s", args=("x",), exc_info=(ValueError, error, error.__traceback__))
 
     assert (said["event"], said["text"]) == ("message", "x")
     assert "two\nlines" in said["trace"]
-    assert written(msg=line("failed", reason=OSError("why")))["reason"] == "why"
+    assert as_json(msg=line("failed", reason=OSError("why")))["reason"] == "why"
+
+
+def test_written__ends_with_an_error__file_is_closed_and_has_the_lines(tmp_path):
+    root, file = logging.getLogger(), tmp_path / "logs" / "provider.log"
+    before = (list(root.handlers), root.level)
+
+    def fails():
+        with written("info", file):
+            logging.getLogger("oracle").info(line("one"))
+            opened.extend(h for h in root.handlers if isinstance(h, LogFile))
+            raise KeyError
+
+    opened = []
+    with pytest.raises(KeyError):
+        fails()
+    logging.getLogger("oracle").error(line("two"))
+
+    assert [handler.stream for handler in opened] == [None]
+    assert [text.split()[-1] for text in file.read_text().splitlines()] == ["one"]
+    assert (list(root.handlers), root.level) == before
+
+
+class FullDisk(io.StringIO):
+    def flush(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_written__when_the_disk_is_full__lines_are_left_out_in_silence(tmp_path, capfd):
+    with written("error", tmp_path / "provider.log"):
+        (handler,) = (h for h in logging.getLogger().handlers if isinstance(h, LogFile))
+        handler.setStream(FullDisk()).close()
+        logging.getLogger("oracle").error(line("lost"))
+
+    assert "Traceback" not in capfd.readouterr().err

@@ -16,8 +16,9 @@ doctor
 ├── when something is missing: it says what to do, and the exit code is 1
 ├── when the key is another's, or nobody has the number: it says which of the two to change
 ├── when the backend that is named cannot run the model here: it says so, unless models run elsewhere
-└── when the endpoint is away or the database's disk is full: it says what to look at
-status
+├── when the endpoint is away or the database's disk is full: it says what to look at
+└── before the first start, and with a provider running: it writes nothing
+status, run
 └── when the database is damaged or empty: one line, no traceback
 port
 └── when it is taken: it says what to change
@@ -101,6 +102,7 @@ def test_readyz__when_the_endpoint_is_lost__says_why_and_livez_still_yes(served)
         ({"funds_low": True}, "too little money"),
         ({"halted_until": 10**9}, "a reorg undid"),
         ({"endpoints_in_sync": 0}, "0 of 1 endpoints"),
+        ({"tx_waits_since": float("-inf")}, "a transaction has waited"),
         ({"head_at": float("-inf")}, "no new block"),
         ({"beat_at": -LOOP_DEAD_AFTER_S}, "has not gone round"),
     ],
@@ -134,7 +136,7 @@ def test_metrics__agree_with_the_database(served, market):
     assert values["lattice_lost_jobs"] == values["lattice_double_pay_reverts"] == "0"
     assert {PREFIX + name for name in HELP} <= {
         re.sub(r"(_bucket|_sum|_count)?(\{.*)?$", "", name) for name in values
-    } | {"lattice_tx_reverts", "lattice_rpc_errors_total", "lattice_inference_seconds"}
+    } | {"lattice_tx_reverts", "lattice_rpc_errors", "lattice_inference_seconds"}
 
 
 def test_histogram__counts_what_is_below_each_bound():
@@ -309,6 +311,35 @@ def test_doctor__looks_at_the_disk_of_the_database_too(provider, chain, tmp_path
     assert disk["found"].startswith(f"5 MiB free in {elsewhere}")
 
 
+def files_below(folder):
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path: path.read_bytes() for path in files if path.suffix != ".sqlite-shm"}
+
+
+def test_doctor__before_the_first_start__makes_nothing(provider, chain):
+    provider.settings(**{"paths.database": "data/jobs.sqlite"})
+    before = sorted(provider.home.rglob("*"))
+
+    found = looked_over(provider)[1]["job database"]
+
+    assert (found["state"], found["found"].partition(":")[0]) == ("ok", "none yet")
+    assert sorted(provider.home.rglob("*")) == before
+
+
+def test_doctor__of_a_database__writes_nothing_and_shows_its_jobs(provider, market, chain):
+    provider.home = provider.home.with_name("home 100%25 #1?")
+    provider.open()
+    provider.tick_until(market.request(), "mined")
+    provider.parts.store.commit()
+    before = files_below(provider.home)
+
+    found = looked_over(provider)[1]["job database"]
+
+    assert (found["state"], found["found"].partition(": ")[2]) == ("ok", "1 mined")
+    assert run(provider, "provider", "status", "--json")[0] == 0
+    assert files_below(provider.home) == before
+
+
 @pytest.mark.parametrize("content", [b"", b"no database at all, and longer than its head" * 99])
 def test_status__when_the_database_is_damaged__is_one_line(provider, chain, capsys, content):
     provider.settings(**{"paths.database": "broken.sqlite"})
@@ -323,7 +354,31 @@ def test_status__when_the_database_is_damaged__is_one_line(provider, chain, caps
     assert "it is rebuilt from the chain" in error
 
 
-def test_run__when_the_database_is_damaged__says_to_delete_it(provider, chain):
+def test_run__when_a_page_of_the_database_is_damaged__ends_with_one_line(
+    provider, market, chain, monkeypatch, capsys
+):
+    monkeypatch.setenv("LATTICE_KEY", provider.key)
+    provider.open()
+    for _ in range(20):
+        market.request()
+    provider.tick()
+    provider.crash()
+    file = provider.home / "jobs.sqlite"
+    with file.open("r+b") as database:  # all but the head, and the pages that say where tables are
+        database.seek(3 * 4096)
+        database.write(b"\xff" * (file.stat().st_size - 3 * 4096))
+
+    with pytest.raises(SystemExit) as ended:
+        main(["provider", "run", "--home", str(provider.home)])
+
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert ended.value.code == 1
+    assert last.startswith("Error: cannot ")
+    assert "it is rebuilt from the chain" in last
+    del provider.parts
+
+
+def test_doctor__when_the_database_is_damaged__says_to_delete_it(provider, chain):
     provider.settings(**{"paths.database": "broken.sqlite"})
     (provider.home / "broken.sqlite").write_bytes(b"no database at all" * 99)
 

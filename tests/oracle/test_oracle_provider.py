@@ -12,6 +12,10 @@ tick
 │   └── the same bytes are sent again
 ├── when a reorg is deeper than the remembered blocks
 │   └── the history is read again
+├── when a reorg undid what was final, and it is started again
+│   └── it is still halted
+├── when the models to serve are named in upper case
+│   └── their jobs are taken
 ├── when another provider takes the job
 │   └── it is lost
 ├── when more jobs wait than may be in flight
@@ -326,3 +330,31 @@ def test_tick__under_the_signature_policy__sends_no_signature(provider, market, 
     router = Web3().eth.contract(abi=artifacts()["InferenceRouter"]["abi"])
     _, given = router.decode_function_input(sent["input"])
     assert given["proofs"] == [b""]
+
+
+def test_tick__when_started_again_after_a_reorg_of_what_was_final__is_still_halted(
+    provider, market, chain
+):
+    provider.open()
+    chain.mine(6)
+    provider.tick()
+    chain.reorg(6)
+    provider.tick()
+    halted = provider.parts.listener.calm_from
+    assert halted > chain.head()
+
+    provider.crash().open()
+    market.request()
+    provider.tick(2)
+
+    assert provider.parts.listener.calm_from == halted
+    assert (provider.worker.inferred, provider.rows()) == ([], [])
+
+
+def test_tick__when_models_are_named_in_upper_case__takes_their_jobs(provider, market):
+    provider.open(**{"provider.models": ["0x" + market.market["modelId"].hex().upper()]})
+    job_id = market.request()
+
+    provider.tick_until(job_id, "mined")
+
+    assert market.state(job_id) == SETTLED

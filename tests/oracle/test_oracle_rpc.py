@@ -18,6 +18,21 @@ call
 │   └── RpcRefused with code and text
 └── when it fails once
     └── it is asked again
+ask_all
+├── when an endpoint is dark
+│   └── it is waited for once, and then left alone while the others are enough
+└── when too few others are there
+    └── it is asked all the same
+tell_all
+├── when one keeps it for itself or refuses
+│   └── the others are told, too
+└── when all refuse
+    └── the first one's refusal
+head, with a quorum
+├── when the best endpoint is ahead of the others: the block that as many have
+├── when it claims another branch: the block of the majority, and it is left alone
+├── when all are on different branches at the tip: the block below it
+└── when too few answer: RpcDisagreement
 """
 
 import json
@@ -27,9 +42,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from oracle.chain import rpc as rpc_module
 from oracle.chain.history import read_logs
 from oracle.chain.rpc import Rpc
-from oracle.errors import RawRevert, RpcRateLimited, RpcRefused, RpcUnreachable, WrongChain
+from oracle.errors import (
+    RawRevert,
+    RpcDisagreement,
+    RpcRateLimited,
+    RpcRefused,
+    RpcUnreachable,
+    WrongChain,
+)
 
 GENESIS = "0x" + "11" * 32
 
@@ -221,3 +244,104 @@ def test_read_logs__when_one_block_is_refused__raises(serve):
 
     with pytest.raises(RpcRefused):
         list(read_logs(Rpc([server.url]), "0x0", [None], 1, 8, 8))
+
+
+def hangs(method, params):
+    time.sleep(0.3)
+    return 200, {"result": "0x1"}
+
+
+def test_ask_all__when_an_endpoint_is_dark__waits_for_it_once(serve, monkeypatch):
+    monkeypatch.setattr(rpc_module, "REST_S", 60.0)
+    dark, *others = serve(hangs), serve(), serve()
+    rpc = Rpc([server.url for server in (dark, *others)], timeout_s=0.1)
+
+    said = [rpc.ask_all("eth_gasPrice") for _ in range(5)]
+
+    assert said == [["0x1", "0x1"]] * 5
+    assert len(dark.calls) == 1
+
+
+def test_ask_all__when_too_few_others_are_there__asks_those_that_rest(serve):
+    flaky, other = serve(lambda *_: (500, {})), serve()
+    rpc = Rpc([flaky.url, other.url, "http://127.0.0.1:9"])
+    assert rpc.ask_all("eth_gasPrice") == ["0x1"]
+    flaky.reply = other.reply
+
+    assert rpc.ask_all("eth_gasPrice") == ["0x1", "0x1"]
+
+
+def test_tell_all__when_one_refuses__others_are_told_too(serve):
+    refuses = serve(lambda *_: (200, {"error": {"code": -32000, "message": "no"}}))
+    others = serve(), serve()
+
+    rpc = Rpc([server.url for server in (refuses, *others)])
+
+    assert rpc.tell_all("eth_gasPrice") == "0x1"
+    assert [len(server.calls) for server in (refuses, *others)] == [1, 1, 1]
+
+
+def test_tell_all__when_all_refuse__says_why(serve):
+    urls = [
+        serve(lambda *_, n=n: (200, {"error": {"code": -32000, "message": f"no {n}"}})).url
+        for n in range(3)
+    ]
+
+    with pytest.raises(RpcRefused, match="no 0"):
+        Rpc(urls).tell_all("eth_sendRawTransaction", "0x00")
+
+
+def branch(*names):
+    """An endpoint with a block of each name, the first of them number 0; its latest is the last."""
+
+    def reply(method, params):
+        if method == "eth_blockNumber":
+            return 200, {"result": hex(len(names) - 1)}
+        number = len(names) - 1 if params[0] == "latest" else int(params[0], 16)
+        if number >= len(names):
+            return 200, {"result": None}
+        parent = names[number - 1] if number else ""
+        block = {"number": hex(number), "hash": names[number], "parentHash": parent}
+        return 200, {"result": {**block, "timestamp": hex(number)}}
+
+    return reply
+
+
+@pytest.mark.parametrize(
+    ("branches", "expected"),
+    [
+        (["abcd", "abc", "abc"], "c"),
+        (["abcdefgh", "abc", "abc"], "c"),
+        (["abX", "abc", "abc"], "c"),
+        (["aXYZ", "abc", "abcd"], "c"),
+        (["abX", "abc", "abY"], "b"),
+        (["abc", "abc", "abcd"], "c"),
+    ],
+)
+def test_head__with_a_quorum__is_the_latest_block_that_as_many_have(serve, branches, expected):
+    servers = [serve(branch(*names)) for names in branches]
+    rpc = Rpc([server.url for server in servers])
+
+    assert rpc.head()["hash"] == expected
+    assert rpc.head()["hash"] == expected
+    assert rpc.disagreements == 0
+
+
+def test_head__when_the_best_endpoint_claims_another_branch__it_is_left_alone(serve, monkeypatch):
+    monkeypatch.setattr(rpc_module, "REST_S", 60.0)
+    servers = [serve(branch(*names)) for names in ("abX", "abc", "abc")]
+    rpc = Rpc([server.url for server in servers])
+    rpc.head()
+    asked = len(servers[0].calls)
+
+    rpc.head()
+
+    assert len(servers[0].calls) == asked
+    assert rpc.in_sync == 2
+
+
+def test_head__when_too_few_answer__raises(serve):
+    rpc = Rpc([serve(branch(*"abc")).url, "http://127.0.0.1:9", "http://127.0.0.1:9"])
+
+    with pytest.raises(RpcDisagreement, match="expected 2 endpoints to agree on the latest block"):
+        rpc.head()

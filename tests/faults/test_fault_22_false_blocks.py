@@ -1,0 +1,85 @@
+"""One of three endpoints, the best one, lies about blocks, or keeps transactions for itself.
+
+22 an endpoint lies
+├── about the hashes of blocks: the branch of the other two counts, and no job is undone
+├── about the time of blocks: no answer is withdrawn as too late
+└── about transactions that it has: others get them, and they are mined
+"""
+
+import time
+
+import pytest
+from fault_proxy import FaultProxy, later, other_branch, swallow
+from fault_steps import finish
+from live_chain import SETTLED
+
+
+@pytest.fixture
+def three(chain):
+    """Three endpoints of one chain; the first, which is asked first, is the liar."""
+    with FaultProxy(chain.url) as one, FaultProxy(chain.url) as two, FaultProxy(chain.url) as last:
+        yield one, two, last
+
+
+def urls(proxies):
+    return {"chain.rpc_urls": [proxy.url for proxy in proxies]}
+
+
+def steps(node, done, most=60):
+    """Steps of the provider's own loop, which outlive failures, with a block after each."""
+    for _ in range(most):
+        if done():
+            return
+        node.parts.provider._listened_at = float("-inf")
+        wait_s = node.parts.provider.step()
+        time.sleep(min(wait_s, 0.2))
+        node.chain.mine()
+    raise AssertionError(f"{node.rows()}, {node.parts.store.counts()}")
+
+
+def test_fault_22_an_endpoint_lies_about_hashes_of_blocks__no_job_is_undone(
+    provider, market, chain, three, caplog
+):
+    provider.open(**urls(three), **{"chain.confirmations": 3})
+    before = market.request()
+    provider.tick_until(before, "mined")
+    three[0].add(other_branch)
+    after = market.request()
+
+    steps(provider, lambda: {market.state(j) for j in (before, after)} == {SETTLED})
+
+    assert "reorg" not in caplog.text
+    assert provider.worker.inferred == [before, after]
+    finish(provider, market)
+    assert {provider.state(job_id) for job_id in (before, after)} == {"final"}
+
+
+def test_fault_22_an_endpoint_lies_about_the_time__no_answer_is_withdrawn(
+    provider, market, chain, three, caplog
+):
+    provider.open(**urls(three))
+    three[0].add(later(7200))
+    job_id = market.request(window_s=3600)
+
+    steps(provider, lambda: market.state(job_id) == SETTLED)
+
+    assert "too-late" not in caplog.text
+    assert provider.rows()[0] in {("answer", 0, "sent"), ("answer", 0, "mined")}
+    finish(provider, market)
+
+
+@pytest.mark.parametrize("liars", [1, 2])
+def test_fault_22_an_endpoint_keeps_transactions_for_itself__others_get_them(
+    liars, provider, market, chain, three
+):
+    provider.open(**urls(three))
+    for proxy in three[:liars]:
+        proxy.add(swallow)
+    job_id = market.request()
+
+    steps(provider, lambda: market.state(job_id) == SETTLED, most=20)
+
+    assert provider.worker.inferred == [job_id]
+    for proxy in three:
+        proxy.heal()
+    finish(provider, market)
