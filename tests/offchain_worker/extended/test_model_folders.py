@@ -6,6 +6,7 @@ from_folder
 ├── when weights have other shapes than the configuration says: it raises BadModel and names one
 └── when the model does not run on inputs that we can draw: it raises BadModel with the reason
 import_folder
+├── texts of one token are enough to convert and to check
 ├── a longer text is cut to what the model can take, and then runs
 ├── weights in several files: the torch format has all of them
 ├── what was at the place is replaced when the new folder is whole; after an error it is still there
@@ -99,6 +100,15 @@ def test_from_folder__when_it_does_not_run_on_what_we_draw__says_so(family, reas
 
     with pytest.raises(BadModel, match=f"expected .*{reason}"):
         from_folder(tmp_path / "m")
+
+
+@pytest.mark.parametrize("format", ["onnx", "coreml"])
+def test_import_folder__for_texts_of_one_token__is_checked(format, bert, tmp_path):
+    about = {**ABOUT, "sequence": 1}
+
+    (found,) = import_folder(bert, tmp_path / "out", [format], "float32", **about)
+
+    assert found.report.cosine == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", ["roberta", "bert"])
