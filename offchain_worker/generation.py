@@ -10,15 +10,14 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from offchain_worker.backends.base import MAX_TENSOR_BYTES, Backend
+from offchain_worker.backends.base import MAX_TENSOR_BYTES, PAST, Backend
 from offchain_worker.errors import BadInput, BadModel, BadOutput
 from offchain_worker.lengths import Lengths
 from offchain_worker.manifest import Manifest
 
 INPUT, OUTPUT = "input_ids", "logits"
-PAST, PRESENT, POSITION = "past", "present", "position"
-"""Of a model that is one step: what was computed for earlier tokens, what that grows by (axis 3), and how much of it
-counts where its length is fixed."""
+PRESENT, POSITION = "present", "position"
+"""Of a model that is one step: what `past` grows by (axis 3), and how much of it counts where its length is fixed."""
 
 
 @runtime_checkable

@@ -180,7 +180,8 @@ def draw(spec: Input, rng: np.random.Generator, at: int) -> np.ndarray[Any, Any]
             tokens[:, -1] = spec.last
         return tokens
     if spec.kind == "mask":
-        kept = spec.shape[-1] if at == 0 else int(rng.integers(2, spec.shape[-1] + 1))
+        most = spec.shape[-1]
+        kept = most if at == 0 else int(rng.integers(min(2, most), most + 1))
         mask = np.zeros(spec.shape, np.int32)
         mask[..., :kept] = 1
         return mask

@@ -20,6 +20,8 @@ from offchain_worker.manifest import Manifest, TensorSpec
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 MAX_TENSOR_BYTES = 256 << 20
+PAST = "past"
+"""What was computed for earlier tokens, of a model that is one step: the only input that may be empty."""
 
 
 class Backend(Protocol):
@@ -69,9 +71,12 @@ def check_inputs(inputs: Mapping[str, np.ndarray[Any, Any]], specs: Sequence[Ten
     """Check inputs against the manifest.
 
     Raises:
-        BadInput: One is missing, not asked for, of a wrong dtype or shape, too large, or holds NaN or infinity.
+        BadInput: One is missing, not asked for, of a wrong dtype or shape, empty, too large, or holds NaN or infinity.
     """
     _check(inputs, specs, "input", BadInput)
+    for name, array in inputs.items():
+        if not array.size and name != PAST:
+            raise BadInput(f"expected numbers in input {name!r}, got the empty shape {array.shape}")
 
 
 def check_outputs(outputs: Mapping[str, np.ndarray[Any, Any]], specs: Sequence[TensorSpec]) -> None:
@@ -143,10 +148,8 @@ def _check(
         array = arrays[spec.name]
         if not isinstance(array, np.ndarray):
             raise error(f"expected a tensor as {word} {spec.name!r}, got {type(array).__name__}")
-        if array.dtype.name != spec.dtype:
-            raise error(
-                f"expected {word} {spec.name!r} of dtype {spec.dtype}, got {array.dtype.name}"
-            )
+        if array.dtype != np.dtype(spec.dtype):  # which tells byte orders apart, too
+            raise error(f"expected {word} {spec.name!r} of dtype {spec.dtype}, got {array.dtype}")
         if array.ndim != len(spec.shape) or any(
             size not in (-1, actual) for size, actual in zip(spec.shape, array.shape, strict=True)
         ):

@@ -70,7 +70,7 @@ class Backend:
         check_tokens(tokens, self._vocabulary)
         try:
             with mx.stream(self._place):
-                logits = self._model(mx.array(tokens)).astype(mx.float32)
+                logits = self._model(mx.array(np.asarray(tokens, order="C"))).astype(mx.float32)
                 return {"logits": np.array(logits)}
         except Exception as error:  # mlx has no common root for what it raises
             raise BadModel(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from offchain_worker.backends.base import Arrays, check_inputs, check_options, pick_device
@@ -62,8 +63,11 @@ class Backend:
         if self._manifest is None or self._model is None:
             raise RuntimeError("expected load() before run()")
         check_inputs(inputs, self._manifest.inputs)
-        given = {name: torch.from_numpy(array).to(self._place) for name, array in inputs.items()}
         try:
+            given = {
+                name: torch.from_numpy(np.asarray(array, order="C")).to(self._place)
+                for name, array in inputs.items()
+            }
             with torch.inference_mode():
                 found = self._model(**given)
         except Exception as error:  # what a model raises has no common root

@@ -76,7 +76,7 @@ class Program:
         """
         values = dict(self._constants)
         for name, variable in self._main.inputs.items():
-            values[variable] = torch.from_numpy(inputs[name]).to(DTYPES[_dtype(variable)])
+            values[variable] = as_tensor(inputs[name]).to(DTYPES[_dtype(variable)])
         with torch.inference_mode():
             for at, operation in enumerate(self._steps):
                 given = {

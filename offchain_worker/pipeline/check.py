@@ -13,7 +13,7 @@ import torch
 
 from offchain_worker.backends import open_for
 from offchain_worker.backends.base import Arrays, Backend, check_outputs
-from offchain_worker.errors import CheckFailed
+from offchain_worker.errors import BadModel, CheckFailed
 from offchain_worker.generation import INPUT, OUTPUT, Steps, is_step
 from offchain_worker.lengths import Lengths
 from offchain_worker.manifest import Manifest
@@ -62,6 +62,7 @@ def compare(
         backend: What runs it; None for the one that checks its format on any machine.
 
     Raises:
+        BadModel: The original does not run on these inputs.
         CheckFailed: The original's outputs hardly vary, so the check would say nothing.
         WorkerError: The artifact does not load or run.
     """
@@ -123,8 +124,14 @@ def _in_steps(
 
 
 def _run(original: Original, given: Arrays) -> Arrays:
-    with torch.inference_mode():
-        found = original(**{name: torch.from_numpy(array) for name, array in given.items()})
+    try:
+        with torch.inference_mode():
+            found = original(**{name: torch.from_numpy(array) for name, array in given.items()})
+    except Exception as error:  # what a model raises has no common root
+        raise BadModel(
+            "expected an original that runs on what it is given; with texts, one that has the tokens of its tokenizer, "
+            f"got: {str(error)[:300]}"
+        ) from error
     return {name: tensor.numpy() for name, tensor in zip(original.outputs, found, strict=True)}
 
 

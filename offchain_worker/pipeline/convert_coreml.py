@@ -12,8 +12,9 @@ import coremltools as ct
 import numpy as np
 import torch
 
+from offchain_worker.backends.base import PAST
 from offchain_worker.errors import ConversionFailed
-from offchain_worker.generation import INPUT, OUTPUT, PAST, POSITION, PRESENT
+from offchain_worker.generation import INPUT, OUTPUT, POSITION, PRESENT
 from offchain_worker.lengths import SHORTEST, Lengths
 from offchain_worker.pipeline import coreml_operators  # noqa: F401  (registers operators)
 from offchain_worker.pipeline.steps import FixedStep, past_of, require_full_attention

@@ -10,8 +10,9 @@ import numpy as np
 import onnx
 import torch
 
+from offchain_worker.backends.base import PAST
 from offchain_worker.errors import ConversionFailed
-from offchain_worker.generation import INPUT, OUTPUT, PAST, PRESENT
+from offchain_worker.generation import INPUT, OUTPUT, PRESENT
 from offchain_worker.manifest import TensorSpec
 from offchain_worker.pipeline.steps import GrowingStep, past_of
 from offchain_worker.transformers_model import Original, draw

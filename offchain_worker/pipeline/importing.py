@@ -16,7 +16,7 @@ from offchain_worker.pipeline import check, write_manifest
 from offchain_worker.pipeline.package import About, CoreMl, write_package
 from offchain_worker.pipeline.replacing import replacing, require_place
 from offchain_worker.pipeline.report import Report
-from offchain_worker.processing import open_preprocess
+from offchain_worker.processing import open_postprocess, open_preprocess
 from offchain_worker.processing.base import Known, Prompt, Tensors
 from offchain_worker.transformers_model import Original, from_folder, longest_text
 
@@ -38,6 +38,17 @@ SENTENCES = (
     "Le petit prince vit sur une planète à peine plus grande que lui.",
 )
 """What models of text are checked on: other subjects, lengths, languages."""
+
+_ONE_OF_SEVERAL = "single_label_classification"
+"""What kind "labels" does; other kinds of problem are answered with the model's own numbers."""
+
+_USUAL_IMAGES = {
+    "do_rescale": True,
+    "rescale_offset": False,
+    "do_normalize": True,
+    "do_flip_channel_order": False,
+}
+"""Of a hub's preprocessor_config.json: what kind "image" does."""
 
 _TASKS = {
     "ForSequenceClassification": "text-classification",
@@ -106,6 +117,8 @@ def import_folder(
         with replacing(folder, source) as work:
             progress(f"converting to {format}, {precision}")
             manifest = write_package(original, source, work, format, precision, about)
+            open_preprocess(work, manifest)
+            open_postprocess(work, manifest)  # what nobody could serve is refused now
             progress(f"checking {format} against the original")
             report, accepted = _check(original, work, manifest, accept_error)
             progress(f"checking whether a batch changes bits in {format}")
@@ -134,8 +147,10 @@ def describe(original: Original, source: Path, name: str, origin: str, licence: 
     coloured = kinds == {"image"} and original.inputs[0].shape[1] == 3
     if coloured and (source / PREPROCESSOR).is_file():
         before = _image_step(source / PREPROCESSOR) or before
-    labels = getattr(config, "id2label", None)
-    if task.endswith("-classification") and task != "token-classification" and labels:
+    labels = getattr(config, "id2label", None) or {}
+    kind = getattr(config, "problem_type", None) or _ONE_OF_SEVERAL
+    picks = task.endswith("-classification") and task != "token-classification"
+    if picks and len(labels) > 1 and kind == _ONE_OF_SEVERAL:  # of one label the share is always 1
         after = Step("labels", {"labels": [str(labels[at]) for at in sorted(labels)]})
     return About(name, task, origin, licence, before, after, files)
 
@@ -153,8 +168,19 @@ def _image_step(file: Path) -> Step | None:
         plain: Any = safe_json.loads(file.read_bytes())
     except ValueError:
         return None
+    if not isinstance(plain, dict) or any(
+        plain.get(name, usual) != usual for name, usual in _USUAL_IMAGES.items()
+    ):
+        return None
+    if abs(plain.get("rescale_factor", 1 / 255) * 255 - 1) > 1e-6:
+        return None
     mean, std = plain.get("image_mean"), plain.get("image_std")
-    if not mean or not std or not plain.get("do_normalize", True):
+    for numbers in (mean, std):
+        if not isinstance(numbers, list) or len(numbers) != 3:
+            return None
+        if not all(isinstance(number, int | float) for number in numbers):
+            return None
+    if not all(number > 0 for number in plain["image_std"]):
         return None
     return Step("image", {"mean": mean, "std": std})
 

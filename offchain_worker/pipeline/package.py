@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from offchain_worker.backends.base import PAST
 from offchain_worker.errors import ConversionFailed, did_you_mean
-from offchain_worker.generation import INPUT, OUTPUT, PAST, POSITION, PRESENT
+from offchain_worker.generation import INPUT, OUTPUT, POSITION, PRESENT
 from offchain_worker.lengths import OPTION, Lengths
 from offchain_worker.manifest import Manifest, Step, TensorSpec
 from offchain_worker.pipeline import write_manifest

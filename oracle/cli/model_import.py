@@ -147,6 +147,8 @@ def _store(
     notes = [f"cosine {report.cosine:.6f}", f"largest difference {report.max_abs:.1e}"]
     if report.same_bits:
         notes.append("the same bits")
+    if manifest.preprocess.kind == "tensor" and manifest.inputs[0].name == "input_ids":
+        notes.append("without tokenizer.json: requests carry tokens, not text")
     if manifest.max_batch > 1:
         notes.append(f"up to {manifest.max_batch} rows at once")
     if "accepted_error" in manifest.check:

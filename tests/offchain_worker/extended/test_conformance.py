@@ -90,6 +90,9 @@ def wrong_inputs(inputs):
     yield {**rest, name: good.astype(np.float64)}
     yield {**rest, name: good[..., None]}
     yield {**rest, name: good[0]}
+    yield {**rest, name: good[:0]}
+    yield {**rest, name: good[:, :0]}
+    yield {**rest, name: good.astype(good.dtype.newbyteorder(">"))}
     yield {
         **rest,
         name: np.broadcast_to(good.dtype.type(0), (base.MAX_TENSOR_BYTES, *good.shape[1:])),
@@ -110,6 +113,15 @@ def test_run__when_input_is_wrong__raises_bad_input_and_goes_on(loaded):
     assert [a.tobytes() for a in backend.run(model.inputs).values()] == [
         a.tobytes() for a in before.values()
     ]
+
+
+def test_run__when_input_lies_backwards_in_memory__gives_the_same_bits(loaded):
+    backend, model = loaded
+    turned = {name: np.flip(np.flip(array).copy()) for name, array in model.inputs.items()}
+
+    found, expected = backend.run(turned), backend.run(model.inputs)
+
+    assert [a.tobytes() for a in found.values()] == [a.tobytes() for a in expected.values()]
 
 
 def test_run__when_a_token_is_outside_the_vocabulary__raises_and_goes_on(loaded):

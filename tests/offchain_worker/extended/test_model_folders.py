@@ -6,7 +6,11 @@ from_folder
 ├── when weights have other shapes than the configuration says: it raises BadModel and names one
 └── when the model does not run on inputs that we can draw: it raises BadModel with the reason
 import_folder
+├── texts of one token are enough to convert and to check
 ├── a longer text is cut to what the model can take, and then runs
+├── when the tokenizer has tokens that the model has not: it raises BadModel
+├── images are prepared as the model's own file says, where that is scaling and shifting; else requests carry tensors
+├── a model that picks one label of several answers with it; one that gives a number, or many labels, with its numbers
 ├── weights in several files: the torch format has all of them
 ├── what was at the place is replaced when the new folder is whole; after an error it is still there
 ├── when something else than an artifact folder is at the place: it is refused, and left alone
@@ -32,8 +36,8 @@ from offchain_worker.errors import BadModel, CheckFailed
 from offchain_worker.pipeline import write_manifest
 from offchain_worker.pipeline.families import FAMILIES
 from offchain_worker.pipeline.families.base import Family
-from offchain_worker.pipeline.importing import import_folder
-from offchain_worker.pipeline.random_model import save
+from offchain_worker.pipeline.importing import describe, import_folder
+from offchain_worker.pipeline.random_model import build, save
 from offchain_worker.pipeline.xor_model import MANIFEST as XOR
 from offchain_worker.processing import open_preprocess
 from offchain_worker.transformers_model import from_folder
@@ -52,8 +56,8 @@ def bert(tmp_path):
     return tmp_path / "bert"
 
 
-def write_tokenizer(folder):
-    words = {"[PAD]": 0, "cat": 7, "dog": 8, "sits": 9, "runs": 10}
+def write_tokenizer(folder, **more):
+    words = {"[PAD]": 0, "cat": 7, "dog": 8, "sits": 9, "runs": 10, **more}
     tokenizer = Tokenizer(WordLevel(words, unk_token="[PAD]"))
     tokenizer.pre_tokenizer = Whitespace()
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -101,6 +105,15 @@ def test_from_folder__when_it_does_not_run_on_what_we_draw__says_so(family, reas
         from_folder(tmp_path / "m")
 
 
+@pytest.mark.parametrize("format", ["onnx", "coreml"])
+def test_import_folder__for_texts_of_one_token__is_checked(format, bert, tmp_path):
+    about = {**ABOUT, "sequence": 1}
+
+    (found,) = import_folder(bert, tmp_path / "out", [format], "float32", **about)
+
+    assert found.report.cosine == pytest.approx(1)
+
+
 @pytest.mark.parametrize("name", ["roberta", "bert"])
 def test_import_folder__with_a_text_that_is_too_long__cuts_it(name, tmp_path):
     save(FAMILIES[name], tmp_path / "m")
@@ -114,6 +127,67 @@ def test_import_folder__with_a_text_that_is_too_long__cuts_it(name, tmp_path):
 
     assert arrays["input_ids"].shape == (1, found.manifest.preprocess.options["tokens"])
     assert backend.run(arrays)["last_hidden_state"].shape == (*arrays["input_ids"].shape, 64)
+
+
+def test_import_folder__when_the_tokenizer_has_other_tokens__raises(bert, tmp_path):
+    write_tokenizer(bert, The=5_000)
+
+    with pytest.raises(BadModel, match=r"expected an original that runs on .* tokenizer"):
+        import_folder(bert, tmp_path / "out", ["onnx"], "float32", **ABOUT)
+
+
+MEAN = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.2, 0.2, 0.2]}
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (MEAN, "image"),
+        ({**MEAN, "rescale_factor": 1 / 255}, "image"),
+        ({**MEAN, "rescale_factor": 1 / 127.5}, "tensor"),
+        ({**MEAN, "rescale_offset": True}, "tensor"),
+        ({**MEAN, "do_rescale": False}, "tensor"),
+        ({**MEAN, "do_normalize": False}, "tensor"),
+        ({**MEAN, "do_flip_channel_order": True}, "tensor"),
+        ({**MEAN, "image_mean": [0.5]}, "tensor"),
+        ({**MEAN, "image_std": [0, 0, 0]}, "tensor"),
+        ({"image_mean": "abc", "image_std": "abc"}, "tensor"),
+        ([1], "tensor"),
+    ],
+)
+def test_describe__prepares_images_as_the_model_says(said, kind, vit, tmp_path):
+    original, source = vit
+    (source / "preprocessor_config.json").write_text(json.dumps(said))
+
+    found = describe(original, source, "n", "s", "MIT")
+
+    assert found.preprocess.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ({}, "labels"),
+        ({"problem_type": "single_label_classification"}, "labels"),
+        ({"problem_type": "multi_label_classification"}, "tensor"),
+        ({"num_labels": 1}, "tensor"),
+        ({"num_labels": 1, "problem_type": "regression"}, "tensor"),
+    ],
+)
+def test_describe__answers_with_a_label_only_where_one_is_picked(said, kind, tmp_path):
+    classifier = FAMILIES["bert-classifier"]
+    original = build(replace(classifier, sizes=classifier.sizes | said))
+
+    found = describe(original, tmp_path, "n", "s", "MIT")
+
+    assert (found.task, found.postprocess.kind) == ("text-classification", kind)
+
+
+@pytest.fixture(scope="module")
+def vit(tmp_path_factory):
+    source = tmp_path_factory.mktemp("vit") / "m"
+    save(FAMILIES["vit"], source)
+    return from_folder(source), source
 
 
 def test_import_folder__with_weights_in_several_files__takes_all_of_them(bert, tmp_path):
