@@ -183,7 +183,9 @@ def test_take__when_offer_is_cheaper__returns_the_difference(system, accounts, m
     taken = system.take(missed, cheap, value=ETHER)
 
     assert taken.job["price"] == ASK // 2 + MODEL_PRICE
-    assert taken.job["bond"] == BOND  # of what was locked: the rest is free now, so nobody else would do it for that
+    assert (
+        taken.job["bond"] == BOND
+    )  # of what was locked: the rest is free now, so nobody else would do it for that
     assert system.free(requester) == before + ASK // 2
     system.answer(taken, cheap)
     assert system.free(cheap.operator) == ETHER
