@@ -226,10 +226,12 @@ abstract contract OfferBook is IOfferBook, Revenue {
         return o.load < o.capacity && inputLength <= uint256(o.inputUnits) * INPUT_UNIT && window >= o.minWindow;
     }
 
-    /// @dev What counts against `o` when it is compared with `rival`: price and relative load, over reputation. The
-    /// rival's capacity and reputation stand in for the division.
+    /// @dev What counts against `o` when it is compared with `rival`: price, up to twice as much the fuller it is, over
+    /// reputation. The rival's capacity and reputation stand in for the division. Capacity is only claimed, so it must
+    /// not outweigh a price; one unit is added to the price so that load and reputation count among free offers too.
     function _weight(Offer memory o, Offer memory rival) private pure returns (uint256) {
-        return uint256(o.price) * (uint256(o.load) + 1) * rival.capacity * (uint256(rival.reputation) + 1);
+        uint256 full = (uint256(o.capacity) + o.load) * rival.capacity;
+        return (uint256(o.price) + 1) * full * (uint256(rival.reputation) + 1);
     }
 
     /* WHAT JOBS DO TO OFFERS */

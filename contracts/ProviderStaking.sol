@@ -347,8 +347,8 @@ contract ProviderStaking is IProviderStaking, Delegation {
         return from != 0 && block.timestamp >= from;
     }
 
-    /// @dev Whether those who delegate had the time to leave since `slasher`, which may slash, was announced or allowed.
-    /// The provider's word is no opt-in of theirs (attacks/test_burned_delegation).
+    /// @dev Whether those who delegate had the time to leave since `slasher`, which may slash, was announced or
+    /// allowed. The provider's word is no opt-in of theirs (attacks/test_burned_delegation).
     function _reachesDelegators(uint32 number, address slasher) private view returns (bool) {
         return block.timestamp >= _allowedSince[number][slasher] + SLASHER_NOTICE || _isAnnounced(slasher);
     }

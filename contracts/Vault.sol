@@ -59,6 +59,7 @@ contract Vault is IVault, ReentrancyGuardTransient {
     /// @inheritdoc IVault
     function withdraw(address token, uint256 amount, address to) external nonReentrant {
         require(to != address(0), VaultZeroAccount());
+        require(to != address(this), VaultPaymentRefused(to, amount)); // a token would stay, and be nobody's
         _debit(msg.sender, token, amount);
         _accounted[token] -= amount;
         emit Withdrawn(msg.sender, token, to, amount);

@@ -65,8 +65,9 @@ interface ILicences is IAccessRule {
 
     /* ACTING */
 
-    /// @notice Opens a sale. Only the model's owner or an admin.
-    /// @return saleId Identifier; counts up from 1.
+    /// @notice Opens a sale, or opens it again. Only the model's owner or an admin.
+    /// @return saleId Identifier, the Keccak-256 of the model and the terms: who buys by it gets these and no others,
+    /// whatever happens to the blocks.
     function openSale(bytes32 modelId, Sale calldata sale) external returns (uint256 saleId);
 
     /// @notice Closes a sale. Only the model's owner or an admin. What was bought stays.

@@ -17,7 +17,7 @@ interface IPricing is IAccessRule {
     /// @notice A class. Never changes.
     /// @param token ERC-20 address, or the zero address for the native token.
     /// @param floor Lowest price per unit, at which there is no surcharge; at least {MIN_FLOOR}, in the token's
-    /// smallest unit.
+    /// smallest unit. Work counts for as many units as its own price pays for at the floor.
     /// @param cap Highest price per unit, in the same unit.
     /// @param deposit What each request leaves until its work is counted, in the same unit.
     /// @param target Units settled in a period at which the price stays.
@@ -60,7 +60,8 @@ interface IPricing is IAccessRule {
     /// @notice The work of a job was counted, and its surcharge went out of everybody's reach.
     /// @param jobId Job.
     /// @param classId Class that counted it.
-    /// @param units Units that count: those paid for, or as many as the surcharge pays for at the present price.
+    /// @param units Units that count: those paid for, or as many as their price pays for at the floor, or as their
+    /// surcharge pays for at the present price, whichever is least.
     /// @param burned Surcharge for them; the rest went back to the requester. In the token's smallest unit.
     event WorkCounted(uint256 indexed jobId, uint32 indexed classId, uint256 units, uint256 burned);
 
@@ -84,7 +85,7 @@ interface IPricing is IAccessRule {
     /// @notice The market is paid in another token than the class.
     error PricingTokenMismatch(address token, address expected);
 
-    /// @notice The surcharge is above what the requester allows; in the token's smallest unit.
+    /// @notice Surcharge and deposit are together above what the requester allows; in the token's smallest unit.
     error PricingSurchargeTooHigh(uint256 surcharge, uint256 allowed);
 
     /// @notice What was passed is not what the job left here, or it is gone.
@@ -109,12 +110,14 @@ interface IPricing is IAccessRule {
     /// @dev The caller has opted into this contract and the router in the Vault. Reverts with an error above, as
     /// {IVault.lock}, or as {IInferenceRouter.requestFor}.
     /// @param asked What is asked for.
-    /// @param maxSurcharge Most that the caller pays on top for all units, in the smallest unit of the token.
+    /// @param maxSurcharge Most that is locked on top, surcharge for all units and deposit together, in the smallest
+    /// unit of the token. The model may be put into another class at any moment.
     /// @return jobId The job; its refunds and callback go to the caller.
     function request(IInferenceRouter.Request calldata asked, uint256 maxSurcharge) external returns (uint256 jobId);
 
     /// @notice Counts the work of a settled job in the present period, and takes its surcharge. Anyone.
-    /// @dev Work that was asked for at a lower price counts for as many units as its surcharge pays for now.
+    /// @dev Work that was asked for at a lower price counts for as many units as its surcharge pays for now; and work
+    /// that is cheaper than the floor, for as many as it pays for there, so that nobody moves the price for nothing.
     /// The deposit goes back to the requester; once `held.openUntil` has passed, to the caller.
     function count(
         uint256 jobId,

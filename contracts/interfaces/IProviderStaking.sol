@@ -228,8 +228,8 @@ interface IProviderStaking is IDelegation {
     /// @notice Least time in jail, in seconds.
     function JAIL() external view returns (uint256);
 
-    /// @notice Time between {announceSlasher} and the first slash, and between {allowSlasher} and the first that reaches
-    /// delegators, in seconds.
+    /// @notice Time between {announceSlasher} and the first slash, and between {allowSlasher} and the first that
+    /// reaches delegators, in seconds.
     function SLASHER_NOTICE() external view returns (uint256);
 
     /// @notice Whether a contract may slash a provider now.

@@ -75,7 +75,7 @@ interface IVault {
     /// @notice The account to credit or to pay is the zero address.
     error VaultZeroAccount();
 
-    /// @notice The receiver refused the native token. Withdraw to another address.
+    /// @notice The receiver refused the native token, or is the Vault itself. Withdraw to another address.
     error VaultPaymentRefused(address to, uint256 amount);
 
     /// @notice An amount is above what a balance can hold (2^128 − 1).

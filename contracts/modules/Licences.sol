@@ -35,7 +35,6 @@ contract Licences is ILicences {
 
     mapping(uint256 saleId => Sale) private _sales;
     mapping(uint256 saleId => bytes32) private _modelOfSale;
-    uint256 private _lastSaleId;
     mapping(bytes32 modelId => mapping(address account => Licence)) private _licences;
     /// @dev {_pair} of the model and the account whose use a job took; zero when none can be given back.
     mapping(uint256 jobId => bytes32) private _usedBy;
@@ -59,7 +58,7 @@ contract Licences is ILicences {
             sale.receiver != address(0) && sale.uses > 0 && sale.duration > 0,
             LicenceSaleInvalid(sale.receiver, sale.uses, sale.duration)
         );
-        saleId = ++_lastSaleId;
+        saleId = uint256(keccak256(abi.encode(modelId, sale)));
         _sales[saleId] = sale;
         _modelOfSale[saleId] = modelId;
         emit SaleOpened(modelId, saleId, sale);

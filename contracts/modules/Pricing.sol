@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {IAccessRule} from "../interfaces/IAccessRule.sol";
 import {IInferenceRouter} from "../interfaces/IInferenceRouter.sol";
 import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
@@ -85,7 +86,8 @@ contract Pricing is IPricing {
         ModelClass memory rules = _classes[classId];
         require(asked.market.token == rules.token, PricingTokenMismatch(asked.market.token, rules.token));
         uint256 surcharge = (uint256(_present(classId, rules).price) - rules.floor) * asked.units;
-        require(surcharge <= maxSurcharge, PricingSurchargeTooHigh(surcharge, maxSurcharge));
+        uint256 locked = surcharge + rules.deposit;
+        require(locked <= maxSurcharge, PricingSurchargeTooHigh(locked, maxSurcharge));
 
         _letIn = _pair(asked.market.modelId, msg.sender);
         jobId = ROUTER.requestFor(msg.sender, asked);
@@ -100,7 +102,7 @@ contract Pricing is IPricing {
         });
         _held[jobId] = keccak256(abi.encode(held));
         emit SurchargeHeld(jobId, msg.sender, held);
-        VAULT.lock(msg.sender, rules.token, surcharge + rules.deposit);
+        VAULT.lock(msg.sender, rules.token, locked);
     }
 
     /// @inheritdoc IPricing
@@ -116,7 +118,8 @@ contract Pricing is IPricing {
         ModelClass memory rules = _classes[held.classId];
         Period memory period = _present(held.classId, rules);
         uint256 burned = (uint256(held.surcharge) * units) / held.units;
-        uint64 counted = _counted(units, burned, period.price - rules.floor);
+        uint256 atFloor = (uint256(job.price) * units) / (uint256(job.units) * rules.floor);
+        uint64 counted = _counted(Math.min(units, atFloor), burned, period.price - rules.floor);
         period.units = type(uint64).max - counted < period.units ? type(uint64).max : period.units + counted;
         _periods[held.classId] = period;
 
@@ -179,9 +182,9 @@ contract Pricing is IPricing {
 
     /// @dev Work that paid less than the present surcharge counts for as many units as it could pay for. Whoever keeps
     /// cheap work back, to show it period after period, would raise the price for all and not pay for it.
-    function _counted(uint32 units, uint256 paid, uint256 surcharge) private pure returns (uint64) {
-        // forge-lint: disable-next-line(unsafe-typecast) -- below `units`
-        return paid < surcharge * units ? uint64(paid / surcharge) : units;
+    function _counted(uint256 units, uint256 paid, uint256 surcharge) private pure returns (uint64) {
+        // forge-lint: disable-next-line(unsafe-typecast) -- at most `units`, which has 32 bits
+        return uint64(paid < surcharge * units ? paid / surcharge : units);
     }
 
     function _number(uint32 length) private view returns (uint40) {

@@ -180,9 +180,9 @@ def test_licences__say_who_has_how_many_uses(
     system.registry.setAccessRule(model, licences, sender=model_owner)
     system.registry.setAccess(model, BY_RULE, sender=model_owner)
     sale = {"receiver": model_owner, "token": NATIVE, "price": 1, "uses": 1, "duration": 1}
-    licences.openSale(model, sale, sender=model_owner)
+    (opened,) = licences.openSale(model, sale, sender=model_owner).events
 
-    closed = licences.closeSale(1, sender=model_owner)
+    closed = licences.closeSale(opened.saleId, sender=model_owner)
     given = licences.give(model, requester, 2, until, sender=model_owner)
     used = licences.request(system.asking(), sender=requester)
     (asked,) = used.events.filter(system.router.InferenceRequested)
@@ -190,7 +190,7 @@ def test_licences__say_who_has_how_many_uses(
     system.router.refund(asked.jobId, plain(asked.job), sender=stranger)
     back = licences.giveBack(asked.jobId, model, requester, sender=stranger)
 
-    assert closed.events == [licences.SaleClosed(1)]
+    assert closed.events == [licences.SaleClosed(opened.saleId)]
     assert given.events == [licences.LicenceChanged(model, requester, 2, until)]
     assert_emits(used, licences.LicenceUsed(model, requester, asked.jobId, 1))
     assert back.events == [licences.UseGivenBack(model, requester, asked.jobId, 2)]

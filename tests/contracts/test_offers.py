@@ -46,15 +46,23 @@ from fractions import Fraction
 
 import ape
 import pytest
-from eth_utils import keccak
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from system import ASK, ETHER, FEE_BPS, MODEL_PRICE, NATIVE, ROYALTY_BPS, STAKE, offer_terms, terms
+from system import (
+    ASK,
+    ETHER,
+    FEE_BPS,
+    MODEL_PRICE,
+    NATIVE,
+    ROYALTY_BPS,
+    STAKE,
+    drawn_tickets,
+    offer_terms,
+    terms,
+)
 
 PRICE = ASK + MODEL_PRICE
 INPUT_UNIT = 128
-PREVRANDAO = bytes(32)
-"""What contracts read in Ape's chain, which draws a block's random number only after it ran the transactions."""
 
 
 @pytest.fixture
@@ -360,7 +368,8 @@ def draw_like(system, chain):
         return offer.load < offer.capacity and enough
 
     def weight(offer):
-        return Fraction(offer.price * (offer.load + 1), offer.capacity * (offer.reputation + 1))
+        price = (offer.price + 1) * (1 + Fraction(offer.load, offer.capacity))
+        return price / (offer.reputation + 1)
 
     def act(length=16, window=600):
         market_id, router = system.market_id, system.router
@@ -369,9 +378,7 @@ def draw_like(system, chain):
         asked = system.request(
             input=b"a" * length, deadline=chain.pending_timestamp + window, maxPrice=ETHER
         )
-        drawn = keccak(PREVRANDAO + asked.id.to_bytes(32))
-        halves = (drawn[:16], drawn[16:])
-        first, second = (tickets[int.from_bytes(half) % len(tickets)] for half in halves)
+        first, second = drawn_tickets(asked.id, tickets)
         able = [each for each in (first, second) if fits(offers[each], length, window)]
         best = min(able, key=lambda number: weight(offers[number]))  # the first, when equal
         return asked.job["offerId"], best

@@ -15,7 +15,7 @@ request
 │   └── it reverts with PricingModelUnclassed(modelId)
 ├── when the market is paid in another token
 │   └── it reverts with PricingTokenMismatch(token, expected)
-├── when the surcharge is above what is allowed
+├── when surcharge and deposit are above what is allowed
 │   └── it reverts with PricingSurchargeTooHigh(surcharge, allowed)
 ├── at the floor, it locks the deposit only
 ├── above the floor, it locks the surcharge as well
@@ -26,7 +26,7 @@ count
 ├── when the job is not settled with the output
 │   └── it reverts with PricingNotSettled(jobId)
 ├── it counts the units, burns their surcharge and returns the rest
-├── work that was cheaper counts for what its surcharge pays for now
+├── work that was cheaper counts for what its surcharge pays for now, and for what it pays for at the floor
 ├── in time, the deposit goes to the requester
 └── later, it goes to whoever counts; under a resolution, later still
 giveBack
@@ -41,6 +41,7 @@ from types import SimpleNamespace
 
 import ape
 import pytest
+from eth_utils import keccak
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from system import ASK, ETHER, MODEL_PRICE, NATIVE, OUTPUT, begin, plain
@@ -181,18 +182,18 @@ def test_request__in_another_token__reverts(system, pricing, requester, model_ow
 
 
 def test_request__when_the_surcharge_is_too_high__reverts(system, pricing, busy, requester):
-    surcharge = 3 * (busy - FLOOR)
+    locked = 3 * (busy - FLOOR) + DEPOSIT
 
     with ape.reverts(
-        pricing.PricingSurchargeTooHigh, **{"surcharge": surcharge, "allowed": surcharge - 1}
+        pricing.PricingSurchargeTooHigh, **{"surcharge": locked, "allowed": locked - 1}
     ):
-        pricing.request(system.asking(units=3), surcharge - 1, sender=requester)
+        pricing.request(system.asking(units=3), locked - 1, sender=requester)
 
 
 def test_request__at_the_floor__locks_the_deposit(system, pricing, ask, requester):
     before = system.free(requester)
 
-    asked = ask(most=0)
+    asked = ask(most=DEPOSIT)
 
     assert system.free(requester) == before - PRICE - DEPOSIT
     assert system.vault.locked(pricing, NATIVE) == DEPOSIT
@@ -202,7 +203,7 @@ def test_request__at_the_floor__locks_the_deposit(system, pricing, ask, requeste
 def test_request__above_the_floor__locks_the_surcharge(system, pricing, busy, ask, requester):
     surcharge = 3 * (busy - FLOOR)
 
-    asked = ask(most=surcharge, units=3)
+    asked = ask(most=surcharge + DEPOSIT, units=3)
 
     assert asked.held == {
         "requester": requester.address,
@@ -281,6 +282,22 @@ def test_count__of_work_that_was_cheaper__counts_what_its_surcharge_pays_for(
         count(pricing, asked, requester, units=2 * TARGET)
 
     assert tuple(pricing.priceOf(1)) == (risen, 1)
+
+
+@pytest.mark.parametrize(("ask_price", "counts"), [(FLOOR, 4), (FLOOR * 3 // 4, 3), (0, 0)])
+def test_count__of_work_below_the_floor__counts_what_it_pays_for_there(
+    system, pricing, ask, provider, requester, model_owner, ask_price, counts
+):
+    cheap = system.register_model(model_owner, keccak(b"cheap"), price=0)
+    pricing.setClass(cheap, 1, sender=model_owner)
+    market = system.market_of(cheap)
+    offer = system.open_offer(provider, market, ask=ask_price)
+    asked = ask(market=market, offerId=offer, units=4)
+    system.answer(asked, provider, units=4)
+
+    count(pricing, asked, requester, units=4)
+
+    assert tuple(pricing.priceOf(1)) == (FLOOR, counts)
 
 
 @pytest.mark.parametrize(("late", "gets"), [(0, 0), (1, DEPOSIT)])

@@ -15,7 +15,7 @@ deposit
 withdraw
 ├── when the account has less
 │   └── it reverts with VaultBalanceTooLow(free, needed)
-├── when the receiver refuses
+├── when the receiver refuses, or is the Vault itself
 │   └── it reverts with VaultPaymentRefused(to, amount) and nothing is lost
 ├── when it goes to the zero address
 │   └── it reverts with VaultZeroAccount
@@ -109,6 +109,21 @@ def test_deposit__credits_the_account_whoever_pays(system, stranger, module):
 def test_withdraw__when_account_has_less__reverts(system, stranger):
     with ape.reverts(system.vault.VaultBalanceTooLow, **{"free": 0, "needed": 1}):
         system.vault.withdraw(NATIVE, 1, stranger, sender=stranger)
+
+
+def test_withdraw__of_a_token_to_the_vault_itself__reverts_and_nothing_is_lost(
+    system, stranger, token
+):
+    """The token would stay, and be nobody's."""
+    token.mint(stranger, 5, sender=stranger)
+    token.approve(system.vault, 5, sender=stranger)
+    system.vault.deposit(stranger, token, 5, sender=stranger)
+
+    expected = {"to": system.vault.address, "amount": 5}
+    with ape.reverts(system.vault.VaultPaymentRefused, **expected):
+        system.vault.withdraw(token, 5, system.vault, sender=stranger)
+
+    assert system.free(stranger, token) == 5 == system.vault.accounted(token)
 
 
 def test_withdraw__when_receiver_refuses__reverts_and_nothing_is_lost(system, stranger):

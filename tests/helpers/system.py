@@ -301,6 +301,16 @@ def begin(seconds: int) -> None:
     ape.chain.pending_timestamp += seconds - ape.chain.pending_timestamp % seconds
 
 
+def drawn_tickets(job_id: int, tickets: list[int]) -> tuple[int, int]:
+    """The two of a market's tickets that are drawn for a job. Only on Ape's chain: it finds a block's random number
+    after it ran the transactions, which read zero."""
+    drawn = keccak(bytes(32) + job_id.to_bytes(32))
+    first, second = (
+        tickets[int.from_bytes(half) % len(tickets)] for half in (drawn[:16], drawn[16:])
+    )
+    return first, second
+
+
 def version(digest: bytes) -> dict[str, Any]:
     """A model version with nothing but what is required, and a size."""
     return {

@@ -40,6 +40,23 @@ def test_draining__takes_a_day_in_which_requests_are_settled(system, provider, d
     assert system.vault.delayed(drainer, NATIVE) == 0
 
 
+def test_draining__by_an_announcement_of_long_ago__is_there_to_be_seen(system, drainer, chain):
+    """It announces, waits, and takes nothing: from then on the money can go at once. A provider counts on what is
+    delayed less what `leavingOf` tells."""
+    system.vault.announceUndelay(NATIVE, PRICE, sender=drainer)
+    chain.pending_timestamp += 2 * DAY
+    system.vault.delay(NATIVE, 2 * PRICE, sender=drainer)
+
+    leaving = system.vault.leavingOf(drainer, NATIVE).amount
+    safe = system.vault.delayed(drainer, NATIVE) - leaving
+    assert (leaving, safe) == (PRICE, 2 * PRICE)
+    system.vault.undelay(NATIVE, sender=drainer)
+
+    assert system.vault.delayed(drainer, NATIVE) == safe
+    with ape.reverts(system.vault.VaultStillDelayed):
+        system.vault.undelay(NATIVE, sender=drainer)
+
+
 def test_draining__by_the_ordinary_door__does_not_reach_the_delayed_part(
     system, provider, drainer, chain
 ):

@@ -38,7 +38,7 @@ def priced(system, wallet, model_owner):
     """The model asks for a surcharge; returns the rule, and the call that lets the wallet in."""
     system.pricing.openClass(PRICES, sender=model_owner)
     system.pricing.setClass(system.model_id, 1, sender=model_owner)
-    return system.pricing, system.pricing.request.encode_input(system.asking(), 0)
+    return system.pricing, system.pricing.request.encode_input(system.asking(), PRICES["deposit"])
 
 
 @pytest.fixture
