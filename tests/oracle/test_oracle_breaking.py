@@ -188,7 +188,7 @@ def test_call__when_it_reverts_in_another_nodes_words__is_a_revert(endpoint, err
 def test_livez__when_endpoints_are_slow_and_there_is_much_to_read__lives(
     provider, market, chain, proxy, monkeypatch
 ):
-    monkeypatch.setattr(health, "LOOP_DEAD_AFTER_S", 1.0)
+    monkeypatch.setattr(health, "LOOP_DEAD_AFTER_S", 3.0)
     provider.open_unstarted(**{"chain.rpc_urls": [proxy.url], "chain.log_range_blocks": 1})
     running = provider.parts.provider
     chain.mine(80)

@@ -413,7 +413,7 @@ def test_drain_and_logs__of_a_running_process(provider, market, xor, chain):
     code, shown = run(provider, "provider", "drain")
 
     assert (code, shown.strip()) == (0, f"process {process.pid} has ended")
-    assert process.wait(30) == 0
+    assert process.wait(240) == 0
     assert run(provider, "provider", "drain")[1].startswith("no provider is running")
     code, log = run(provider, "provider", "logs", "--lines", "3")
     assert code == 0
