@@ -188,6 +188,8 @@ class Rpc:
     ) -> Any:
         """Return the result that `quorum` endpoints give alike; a revert counts as one. With a quorum of 1 as `call`.
 
+        Null is a vote, too, and contradicts nobody: an endpoint that is late does not have everything yet.
+
         Args:
             method: JSON-RPC method.
             params: Its parameters.
@@ -213,12 +215,18 @@ class Rpc:
             same = votes.setdefault(vote, [])
             same.append(endpoint)
             if len(same) == self.quorum:
-                self._note_minority(method, [e for v in votes.values() if v is not same for e in v])
+                others = [
+                    e
+                    for other, v in votes.items()
+                    if "null" not in (vote, other) and v is not same
+                    for e in v
+                ]
+                self._note_minority(method, others)
                 if revert is not None:
                     raise revert
                 return reply
         names = " | ".join(", ".join(e.name for e in voters) for voters in votes.values())
-        self.disagreements += len(votes) > 1
+        self.disagreements += len(votes.keys() - {"null"}) > 1
         raise RpcDisagreement(
             f"expected {self.quorum} endpoints to agree on {method}, got {names or 'no answer at all'}"
         )
