@@ -218,9 +218,9 @@ def test_suggest__when_one_endpoint_names_an_enormous_tip__the_others_outvote_it
         found = forward(method, params)
         return {**found, "reward": [[hex(400 * 10**9)] for _ in found["reward"] or [0] * 5]}
 
-    with FaultProxy(chain.url) as liar:
+    with FaultProxy(chain.url) as liar, FaultProxy(chain.url) as other:
         liar.add(greedy, "eth_feeHistory")
-        rpc = Rpc([liar.url, chain.url, chain.url])
+        rpc = Rpc([liar.url, other.url, chain.url])
 
         assert suggest(rpc, 10**9, 500 * 10**9).tip_wei < 10 * 10**9
 
@@ -479,8 +479,8 @@ def test_answer__when_one_endpoint_of_three_says_it_would_fail__is_sent(provider
     def lie(method, params, forward):
         raise Refused(3, "execution reverted", "0x" + "12345678")
 
-    with FaultProxy(chain.url) as liar:
-        provider.open(**{"chain.rpc_urls": [liar.url, chain.url, chain.url]})
+    with FaultProxy(chain.url) as liar, FaultProxy(chain.url) as other:
+        provider.open(**{"chain.rpc_urls": [liar.url, other.url, chain.url]})
         liar.add(lie, "eth_estimateGas")
         job_id = market.request()
 
@@ -490,9 +490,9 @@ def test_answer__when_one_endpoint_of_three_says_it_would_fail__is_sent(provider
 
 
 def test_look__when_one_endpoint_of_three_says_we_are_poor__jobs_are_taken(provider, market, chain):
-    with FaultProxy(chain.url) as liar:
+    with FaultProxy(chain.url) as liar, FaultProxy(chain.url) as other:
         liar.add(lambda method, params, forward: "0x0", "eth_getBalance")
-        provider.open(**{"chain.rpc_urls": [liar.url, chain.url, chain.url]})
+        provider.open(**{"chain.rpc_urls": [liar.url, other.url, chain.url]})
         job_id = market.request()
 
         provider.tick_until(job_id, "mined", "final")
