@@ -40,6 +40,8 @@ Block = dict[str, Any]
 REST_S = 5.0
 """How long an endpoint that failed is left alone while another one works, in seconds; twice as long each time."""
 LONGEST_REST_S = 60.0
+PROBE_S = 1.0
+"""How long to wait, while the endpoints are compared, for one that has failed: others wait for it."""
 SURVEY_EVERY_S = 5.0
 """How often the heads of all endpoints are compared, in seconds."""
 MOST_REPLY_BYTES = 64 << 20
@@ -75,17 +77,16 @@ class Endpoint:
             False  # looking for proxies and .netrc costs a millisecond on each call
         )
 
-    def post(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Send one JSON-RPC call and return the reply.
+    def post(self, body: dict[str, Any], longest_s: float = float("inf")) -> dict[str, Any]:
+        """Send one JSON-RPC call and return the reply. It is not waited for longer than `longest_s`, in seconds.
 
         Raises:
             RpcUnreachable: no reply, or one that is not JSON-RPC. RpcRateLimited: HTTP 429.
         """
-        end = time.monotonic() + self._timeout_s
+        timeout_s = min(self._timeout_s, longest_s)
+        end = time.monotonic() + timeout_s
         try:
-            with self._session.post(
-                self._url, json=body, timeout=self._timeout_s, stream=True
-            ) as reply:
+            with self._session.post(self._url, json=body, timeout=timeout_s, stream=True) as reply:
                 status, headers = reply.status_code, reply.headers
                 text = self._read(reply, end)
         except (requests.RequestException, HTTPError) as error:
@@ -367,11 +368,17 @@ class Rpc:
         usable = [endpoint for endpoint in self.endpoints if endpoint.wrong is None]
         return sorted(usable, key=lambda endpoint: (endpoint.rests_until > now, endpoint.lags))
 
-    def _ask(self, endpoint: Endpoint, method: str, params: Sequence[Any]) -> Any:
+    def _ask(
+        self,
+        endpoint: Endpoint,
+        method: str,
+        params: Sequence[Any],
+        longest_s: float = float("inf"),
+    ) -> Any:
         """Ask one endpoint. What fails is counted, and the endpoint rests."""
         try:
-            self._check(endpoint)
-            answer = endpoint.post(self._body(method, params))
+            self._check(endpoint, longest_s)
+            answer = endpoint.post(self._body(method, params), longest_s)
             if "error" not in answer or answer["error"] is None:
                 answer["result"] = tidy(method, answer["result"])
                 if not fits(method, answer["result"]):
@@ -392,8 +399,9 @@ class Rpc:
             endpoint.height = None
             if endpoint.wrong or endpoint.rests_until > time.monotonic():
                 continue
+            longest_s = PROBE_S if endpoint.failures else float("inf")
             try:
-                endpoint.height = int(self._ask(endpoint, "eth_blockNumber", ()), 16)
+                endpoint.height = int(self._ask(endpoint, "eth_blockNumber", (), longest_s), 16)
             except RpcError:
                 continue
         heights = sorted((e.height for e in self.endpoints if e.height is not None), reverse=True)
@@ -424,11 +432,11 @@ class Rpc:
             endpoint.failed()
             _log.error(line("endpoints disagree", method=method, outvoted=endpoint.name))
 
-    def _check(self, endpoint: Endpoint) -> None:
+    def _check(self, endpoint: Endpoint, longest_s: float) -> None:
         chain_id, genesis = self._expected
         if endpoint.checked or chain_id is None:
             return
-        found = self._result("eth_chainId", endpoint.post(self._body("eth_chainId", ())))
+        found = self._result("eth_chainId", endpoint.post(self._body("eth_chainId", ()), longest_s))
         if not fits("eth_chainId", found):
             raise RpcUnreachable(f"{endpoint.name} answers eth_chainId with nonsense")
         served = int(found, 16)
@@ -437,7 +445,7 @@ class Rpc:
         elif genesis is not None:
             first = self._result(
                 "eth_getBlockByNumber",
-                endpoint.post(self._body("eth_getBlockByNumber", ("0x0", False))),
+                endpoint.post(self._body("eth_getBlockByNumber", ("0x0", False)), longest_s),
             )
             if not isinstance(first, dict) or "hash" not in first:
                 raise RpcUnreachable(f"{endpoint.name} answers that it has no first block")
