@@ -92,8 +92,7 @@ class Submitter:
         if self._looked_at[0] == head.hash and now - self._looked_at[1] < RESEND_AFTER_S:
             return []
         self._looked_at = (head.hash, now)
-        waiting = self._outbox.rows("signed", "sent")
-        self._waiting = {row.id: self._waiting.get(row.id, now) for row in waiting}
+        self._waiting = {row: self._waiting.get(row, now) for row in self._outbox.waiting}
         if not self._outbox.rows("signed", "sent", "mined") and not self._doubts:
             return []
         count = self._mined_count(head)
