@@ -95,8 +95,9 @@ class Worker:
     def look(self) -> None:
         """Note how long it took to be ready again."""
         if self.process.poll() not in (None, 0, -9):
+            said = Path(self.log.name).read_text().splitlines()[-20:]
             raise RuntimeError(
-                f"a provider ended with {self.process.returncode}, see {self.log.name}"
+                "\n".join([*said, f"a provider ended with {self.process.returncode}"])
             )
         if self.started_at is not None and self.ready():
             self.recovery_s.append(time.monotonic() - self.started_at)

@@ -283,13 +283,17 @@ class Outbox:
                 self._signer.check()
 
     @property
+    def waiting(self) -> list[int]:
+        """Numbers of the rows that wait to be mined."""
+        found = self._store.read(
+            "SELECT id FROM outbox WHERE sender = ? AND state IN ('signed', 'sent')", (self.sender,)
+        )
+        return [row["id"] for row in found]
+
+    @property
     def is_full(self) -> bool:
         """Whether as many transactions wait to be mined as may."""
-        waiting = self._store.read(
-            "SELECT COUNT(*) AS n FROM outbox WHERE sender = ? AND state IN ('signed', 'sent')",
-            (self.sender,),
-        )
-        return bool(waiting[0]["n"] >= self._max_in_flight)
+        return len(self.waiting) >= self._max_in_flight
 
     @property
     def has_unsent(self) -> bool:

@@ -40,6 +40,8 @@ Block = dict[str, Any]
 REST_S = 5.0
 """How long an endpoint that failed is left alone while another one works, in seconds; twice as long each time."""
 LONGEST_REST_S = 60.0
+PROBE_S = 1.0
+"""How long to wait, while the endpoints are compared, for one that has failed: others wait for it."""
 SURVEY_EVERY_S = 5.0
 """How often the heads of all endpoints are compared, in seconds."""
 MOST_REPLY_BYTES = 64 << 20
@@ -75,17 +77,16 @@ class Endpoint:
             False  # looking for proxies and .netrc costs a millisecond on each call
         )
 
-    def post(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Send one JSON-RPC call and return the reply.
+    def post(self, body: dict[str, Any], longest_s: float = float("inf")) -> dict[str, Any]:
+        """Send one JSON-RPC call and return the reply. It is not waited for longer than `longest_s`, in seconds.
 
         Raises:
             RpcUnreachable: no reply, or one that is not JSON-RPC. RpcRateLimited: HTTP 429.
         """
-        end = time.monotonic() + self._timeout_s
+        timeout_s = min(self._timeout_s, longest_s)
+        end = time.monotonic() + timeout_s
         try:
-            with self._session.post(
-                self._url, json=body, timeout=self._timeout_s, stream=True
-            ) as reply:
+            with self._session.post(self._url, json=body, timeout=timeout_s, stream=True) as reply:
                 status, headers = reply.status_code, reply.headers
                 text = self._read(reply, end)
         except (requests.RequestException, HTTPError) as error:
@@ -188,6 +189,8 @@ class Rpc:
     ) -> Any:
         """Return the result that `quorum` endpoints give alike; a revert counts as one. With a quorum of 1 as `call`.
 
+        Null is a vote, too, and contradicts nobody: an endpoint that is late does not have everything yet.
+
         Args:
             method: JSON-RPC method.
             params: Its parameters.
@@ -213,12 +216,18 @@ class Rpc:
             same = votes.setdefault(vote, [])
             same.append(endpoint)
             if len(same) == self.quorum:
-                self._note_minority(method, [e for v in votes.values() if v is not same for e in v])
+                others = [
+                    e
+                    for other, v in votes.items()
+                    if "null" not in (vote, other) and v is not same
+                    for e in v
+                ]
+                self._note_minority(method, others)
                 if revert is not None:
                     raise revert
                 return reply
         names = " | ".join(", ".join(e.name for e in voters) for voters in votes.values())
-        self.disagreements += len(votes) > 1
+        self.disagreements += len(votes.keys() - {"null"}) > 1
         raise RpcDisagreement(
             f"expected {self.quorum} endpoints to agree on {method}, got {names or 'no answer at all'}"
         )
@@ -359,11 +368,17 @@ class Rpc:
         usable = [endpoint for endpoint in self.endpoints if endpoint.wrong is None]
         return sorted(usable, key=lambda endpoint: (endpoint.rests_until > now, endpoint.lags))
 
-    def _ask(self, endpoint: Endpoint, method: str, params: Sequence[Any]) -> Any:
+    def _ask(
+        self,
+        endpoint: Endpoint,
+        method: str,
+        params: Sequence[Any],
+        longest_s: float = float("inf"),
+    ) -> Any:
         """Ask one endpoint. What fails is counted, and the endpoint rests."""
         try:
-            self._check(endpoint)
-            answer = endpoint.post(self._body(method, params))
+            self._check(endpoint, longest_s)
+            answer = endpoint.post(self._body(method, params), longest_s)
             if "error" not in answer or answer["error"] is None:
                 answer["result"] = tidy(method, answer["result"])
                 if not fits(method, answer["result"]):
@@ -384,8 +399,9 @@ class Rpc:
             endpoint.height = None
             if endpoint.wrong or endpoint.rests_until > time.monotonic():
                 continue
+            longest_s = PROBE_S if endpoint.failures else float("inf")
             try:
-                endpoint.height = int(self._ask(endpoint, "eth_blockNumber", ()), 16)
+                endpoint.height = int(self._ask(endpoint, "eth_blockNumber", (), longest_s), 16)
             except RpcError:
                 continue
         heights = sorted((e.height for e in self.endpoints if e.height is not None), reverse=True)
@@ -416,11 +432,11 @@ class Rpc:
             endpoint.failed()
             _log.error(line("endpoints disagree", method=method, outvoted=endpoint.name))
 
-    def _check(self, endpoint: Endpoint) -> None:
+    def _check(self, endpoint: Endpoint, longest_s: float) -> None:
         chain_id, genesis = self._expected
         if endpoint.checked or chain_id is None:
             return
-        found = self._result("eth_chainId", endpoint.post(self._body("eth_chainId", ())))
+        found = self._result("eth_chainId", endpoint.post(self._body("eth_chainId", ()), longest_s))
         if not fits("eth_chainId", found):
             raise RpcUnreachable(f"{endpoint.name} answers eth_chainId with nonsense")
         served = int(found, 16)
@@ -429,7 +445,7 @@ class Rpc:
         elif genesis is not None:
             first = self._result(
                 "eth_getBlockByNumber",
-                endpoint.post(self._body("eth_getBlockByNumber", ("0x0", False))),
+                endpoint.post(self._body("eth_getBlockByNumber", ("0x0", False)), longest_s),
             )
             if not isinstance(first, dict) or "hash" not in first:
                 raise RpcUnreachable(f"{endpoint.name} answers that it has no first block")

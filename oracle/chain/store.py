@@ -103,6 +103,11 @@ class Store:
     def _check_identity(self, identity: Mapping[str, str], *, read_only: bool) -> None:
         found = dict(self._db.execute("SELECT key, value FROM meta").fetchall())
         for key, expected in identity.items():
+            if key == "schema" and found.get(key, expected) != expected:
+                raise StoreUnusable(
+                    f"{self.path} was made by another version of this program ({found[key]}, expected {expected}): "
+                    "delete the file, and it is rebuilt from the chain"
+                )
             if found.get(key, expected) != expected:
                 raise StoreUnusable(
                     f"{self.path} belongs to {key} {found[key]}, expected {expected}: use another home folder, or "

@@ -83,7 +83,7 @@ class Submitter:
 
     def start(self) -> None:
         """Look at the sender's nonce, so that the next one follows it, and fill what is missing below ours."""
-        self._outbox.lowest_nonce = self._mined_count()
+        self._outbox.lowest_nonce = self._mined_count(Head.of(self._rpc.head()))
         self._close_gaps(self._outbox.lowest_nonce)
 
     def check(self, head: Head) -> list[Outcome]:
@@ -92,11 +92,10 @@ class Submitter:
         if self._looked_at[0] == head.hash and now - self._looked_at[1] < RESEND_AFTER_S:
             return []
         self._looked_at = (head.hash, now)
-        waiting = self._outbox.rows("signed", "sent")
-        self._waiting = {row.id: self._waiting.get(row.id, now) for row in waiting}
+        self._waiting = {row: self._waiting.get(row, now) for row in self._outbox.waiting}
         if not self._outbox.rows("signed", "sent", "mined") and not self._doubts:
             return []
-        count = self._mined_count()
+        count = self._mined_count(head)
         self._outbox.lowest_nonce = count
         self._close_gaps(count)
         self._doubts = False
@@ -327,8 +326,10 @@ class Submitter:
                 _log.warning(line("nonce gap filled", nonce=nonce))
                 self._outbox.fill(nonce)
 
-    def _mined_count(self) -> int:
-        return int(self._rpc.agreed("eth_getTransactionCount", self._outbox.sender, "latest"), 16)
+    def _mined_count(self, head: Head) -> int:
+        """How many transactions of the sender are mined; of several endpoints, which may be late, at the same block."""
+        block = "latest" if self._rpc.quorum == 1 else hex(head.number)
+        return int(self._rpc.agreed("eth_getTransactionCount", self._outbox.sender, block), 16)
 
     def _is_canonical(self, receipt: dict[str, Any]) -> bool:
         number = int(receipt["blockNumber"], 16)

@@ -36,6 +36,8 @@ class Pulse:
     """Why no model can run; empty when one can."""
     tx_waits_since: float | None = None
     """Since when the oldest transaction has waited to be mined; None when none waits."""
+    no_artifact: str = ""
+    """Why a job could not be run: its model is not here. Empty when one was run since, or none waits any more."""
     endpoints: int = 0
     endpoints_in_sync: int = 0
     endpoints_needed: int = 1
@@ -84,5 +86,6 @@ class Pulse:
             f"a transaction has waited for {waits_s:.0f} s to be mined": waits_s >= STUCK_AFTER_S,
             f"nothing can be signed: {self.no_signer}": bool(self.no_signer),
             f"no model can run: {self.no_models}": bool(self.no_models),
+            f"a job waits for its model: {self.no_artifact}": bool(self.no_artifact),
         }
         return [*self.dead(), *(reason for reason, holds in reasons.items() if holds)]

@@ -46,7 +46,7 @@ HELP = {
     "tx_reverts": "Transactions that failed on chain, ever, by what they were for and the name of the error.",
     "rpc_errors": "Failed calls since the start, by endpoint (node) and kind of error (class).",
     "rpc_disagreements": "Calls on which endpoints contradicted each other, since the start.",
-    "rpc_in_sync": "Whether an endpoint keeps up with the others.",
+    "rpc_in_sync": "Whether an endpoint answers, serves our chain, and keeps up with the others.",
     "wallet_balance_wei": "Money of the operator for gas.",
     "wallet_needed_wei": "Least money with which jobs are taken on.",
     "stake_at_risk_wei": "Stake of the provider, in the smallest unit of its token.",
@@ -155,7 +155,10 @@ class Metrics:
             for (node, kind), n in list(self._rpc.errors.items())
         }
         events = self._listener.events
-        sync = {_labels(node=e.name): int(not e.lags) for e in self._rpc.endpoints}
+        sync = {
+            _labels(node=e.name): int(not (e.lags or e.wrong or e.failures))
+            for e in self._rpc.endpoints
+        }
         return {
             "chain_head": {"": self._pulse.head_number},
             "reorgs_total": {"": len(self._listener.reorgs)},

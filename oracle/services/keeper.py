@@ -3,27 +3,29 @@
 Each only when it brings in more than its gas costs, or when told to do it anyway.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from offchain_worker.job import NO_ADDRESS
+from offchain_worker.job import NO_ADDRESS, Job
 from oracle.chain.contracts import Contracts
 from oracle.chain.events import to_terms
 from oracle.chain.listener import Head
-from oracle.chain.offers import find_offers
 from oracle.chain.outbox import Call, Outbox
 from oracle.chain.store import Store, StoredJob
 from oracle.chain.together import add_together, groups
-from oracle.errors import OutboxFull, RpcError, SignerUnavailable
+from oracle.errors import OutboxFull, Reverted, RpcError, SignerUnavailable
 from oracle.logs import line
 from oracle.services.serve import purpose
 
 REFUND_GAS = 90_000
 SETTLE_GAS = 120_000
 CLAIM_GAS = 150_000
+MOST_EPOCHS = 100
+"""How many epochs of a model's terms are tried to find the one of an offer."""
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ class Keeper:
         self._provider = provider
         self._requesters = requesters
         self._most_together = most_together
-        self._markets: dict[int, Mapping[str, Any]] = {}
+        self._markets: dict[int, Mapping[str, Any] | None] = {}
         self._looked_at = float("-inf")
 
     def tick(self, head: Head, gas: int) -> int:
@@ -148,17 +150,39 @@ class Keeper:
     def _offers(self) -> list[int]:
         """Our offers that jobs came in through, their markets looked up once."""
         rows = self._store.read(
-            "SELECT DISTINCT json_extract(job, '$.offer_id') AS id FROM jobs WHERE provider = ?",
+            "SELECT MAX(job_id) AS job_id, json_extract(job, '$.offer_id') AS offer_id FROM jobs "
+            "WHERE provider = ? GROUP BY 2",
             (self._provider,),
         )
-        ids = [row["id"] for row in rows]
-        if any(offer_id not in self._markets for offer_id in ids):
-            found = find_offers(self._contracts, provider=self._provider)
-            self._markets = {offer.offer_id: offer.market for offer in found}
-        return [offer_id for offer_id in ids if offer_id in self._markets]
+        for row in rows:
+            job = self._store.job(row["job_id"])
+            if job is not None and row["offer_id"] not in self._markets:
+                self._markets[row["offer_id"]] = self._market_of(job.job)
+        return [row["offer_id"] for row in rows if self._markets.get(row["offer_id"])]
+
+    def _market_of(self, job: Job) -> Mapping[str, Any] | None:
+        """The market of a job's offer. A job names all of it but the epoch of the model's terms: that is tried out.
+
+        Its event would have to be searched for in the whole history, which takes minutes, and answers would wait.
+        """
+        newest = self._contracts.read("ModelRegistry", "model", job.model_id)["epoch"]
+        for epoch in range(newest, max(newest - MOST_EPOCHS, 0), -1):
+            market = {
+                **{"modelId": job.model_id, "version": job.version, "epoch": epoch},
+                **{"token": job.token, "verifier": job.verifier},
+                **{"secondVerifier": job.second_verifier, "resolution": job.resolution},
+            }
+            with contextlib.suppress(Reverted):
+                self._contracts.read("InferenceRouter", "offerIn", job.offer_id, market)
+                return market
+        _log.warning(
+            line("not claimed", offer=job.offer_id, note="use `lattice provider claim` for it")
+        )
+        return None
 
     def _claim(self, offer_id: int) -> Iterator[Call]:
         market = self._markets[offer_id]
+        assert market is not None  # noqa: S101  # others are not among `_offers`
         earned = self._contracts.read("InferenceRouter", "offer", offer_id)["earned"]
         native = market["token"] == NO_ADDRESS
         if earned == 0 or not (self._duties.always or (native and self._pays(earned, CLAIM_GAS))):

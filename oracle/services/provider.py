@@ -13,6 +13,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from offchain_worker.errors import ArtifactMissing
 from offchain_worker.job import Inference
 from oracle.chain.contracts import Contracts
 from oracle.chain.heads import Heads
@@ -254,7 +255,10 @@ class Provider:
         done = self._runner.finished()
         for item in done:
             inferred(item, self._service)
+            if isinstance(item.outcome, ArtifactMissing):
+                self.pulse.no_artifact = " ".join(str(item.outcome).split())
             if isinstance(item.outcome, Inference):
+                self.pulse.no_artifact = ""
                 self._times.note(item.outcome)
                 _log.info(line("inferred", **_figures(item.outcome)))
         if done:
@@ -376,6 +380,8 @@ class Provider:
         pulse.funds_low = self.purse.is_empty
         pulse.no_signer = self._outbox.signer_trouble
         pulse.no_models = self._runner.trouble
+        if pulse.no_artifact and not self._store.counts().get("seen"):
+            pulse.no_artifact = ""
         pulse.endpoints, pulse.endpoints_needed = len(rpc.endpoints), rpc.quorum
         pulse.endpoints_in_sync = rpc.in_sync
         self.metrics.killed = self._runner.killed

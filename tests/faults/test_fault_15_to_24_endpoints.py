@@ -334,12 +334,15 @@ def test_fault_22_no_majority_is_left__nothing_is_done_about_money(
 def test_fault_23_all_endpoints_are_down__it_waits_longer_and_goes_on(
     provider, market, chain, three, caplog
 ):
-    provider.open(**urls(three), **{"chain.request_timeout_s": 0.2}).tick()
+    provider.open(**urls(three)).tick()
     for proxy, fault in zip(three, (go_dark, lose_request, reset), strict=True):
         proxy.add(fault)
     answered, late = market.request(), market.request(window_s=700)
+    dark = provider.parts.listener._rpc.endpoints[0]
+    patience_s, dark._timeout_s = dark._timeout_s, 0.2
 
     waits = steps(provider, 7)
+    dark._timeout_s = patience_s
 
     pulse = provider.parts.provider.pulse
     assert (pulse.dead(), bool(pulse.not_ready())) == ([], True)

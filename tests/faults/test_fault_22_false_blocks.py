@@ -3,13 +3,15 @@
 22 an endpoint lies
 ├── about the hashes of blocks: the branch of the other two counts, and no job is undone
 ├── about the time of blocks: no answer is withdrawn as too late
-└── about transactions that it has: others get them, and they are mined
+├── about transactions that it has: others get them, and they are mined
+├── about the gas that an answer needs: the others' estimate is used, and nothing fails for want of gas
+└── about nothing, and is only two blocks behind the others: that is no lie, and no alarm
 """
 
 import time
 
 import pytest
-from fault_proxy import FaultProxy, later, other_branch, swallow
+from fault_proxy import FaultProxy, constant, lag, later, other_branch, swallow
 from fault_steps import finish
 from live_chain import SETTLED
 
@@ -83,3 +85,34 @@ def test_fault_22_an_endpoint_keeps_transactions_for_itself__others_get_them(
     for proxy in three:
         proxy.heal()
     finish(provider, market)
+
+
+@pytest.mark.parametrize("late", [0, 1, 2])
+def test_fault_22_an_endpoint_is_two_blocks_behind__that_is_no_lie(
+    late, provider, market, chain, three, caplog
+):
+    provider.open(**urls(three))
+    three[late].add(lag(2))
+    job_id = market.request()
+
+    steps(provider, lambda: provider.state(job_id) == "final")
+
+    assert "endpoints-disagree" not in caplog.text
+    assert provider.parts.listener._rpc.disagreements == 0
+    three[late].heal()
+    finish(provider, market)
+
+
+@pytest.mark.parametrize("gas", ["0x5208", "0xffffff"])
+def test_fault_22_an_endpoint_lies_about_gas__nothing_fails_for_it(
+    gas, provider, market, chain, three
+):
+    provider.open(**urls(three))
+    three[0].add(constant(gas), "eth_estimateGas")
+    job_id = market.request()
+
+    steps(provider, lambda: market.state(job_id) == SETTLED)
+
+    books = finish(provider, market)
+    assert books.reverted == 0
+    assert provider.parts.store.read("SELECT gas FROM outbox")[0]["gas"] < 1_000_000

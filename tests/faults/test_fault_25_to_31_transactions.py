@@ -159,7 +159,7 @@ def test_fault_28_second_worker_on_this_machine__does_not_start(provider, market
     market.request(XOR_INPUT)
     wait_for(lambda: table(provider, "SELECT 1 FROM jobs WHERE state = 'mined'"))
     same_home = provider.run(**settings)
-    _, said = same_home.communicate(timeout=60)
+    _, said = same_home.communicate(timeout=240)
     assert same_home.returncode == 1
     assert f"process {first.pid} is running with the home folder" in said
 
@@ -168,7 +168,7 @@ def test_fault_28_second_worker_on_this_machine__does_not_start(provider, market
     provider.home = copy
     same_key = provider.run(**settings)
     provider.home = home
-    _, said = same_key.communicate(timeout=60)
+    _, said = same_key.communicate(timeout=240)
 
     assert same_key.returncode == 1
     assert f"process {first.pid} is running with the key of {provider.signer.address}" in said
@@ -196,9 +196,10 @@ def test_fault_28_second_worker_on_another_machine__every_job_once(
         time.sleep(0.1)
         return {market.state(job_id) for job_id in ids} == {SETTLED}
 
-    wait_for(all_settled, 120)
-    time.sleep(1)
-    chain.mine(5)
+    wait_for(all_settled)
+    wait_for(
+        lambda: all_settled() and set(table(provider, "SELECT state FROM jobs")) == {("final",)}
+    )
     for process in (one, other):
         stopped(process)
     check_books(provider, market, most_wasted_gas=20 * 150_000)

@@ -33,9 +33,9 @@ class Fate:
         self.changes = changes
         post, commit = Endpoint.post, Store.commit
 
-        def fateful_post(endpoint, body):
+        def fateful_post(endpoint, *call):
             self.step()
-            return post(endpoint, body)
+            return post(endpoint, *call)
 
         def fateful_commit(store):
             if store.open_for_ms:

@@ -246,6 +246,9 @@ def lag(blocks: int) -> Fault:
             and int(params[0], 16) > head
         ):
             return None
+        tag = params[1] if method == "eth_getTransactionCount" else ""
+        if tag.startswith("0x") and int(tag, 16) > head:
+            raise Refused(-32000, "header not found")
         if method == "eth_getTransactionReceipt":
             receipt = forward(method, params)
             return receipt if receipt and int(receipt["blockNumber"], 16) <= head else None
@@ -374,3 +377,12 @@ def swallow(method: str, params: Params, forward: Forward) -> Any:
     if method == "eth_getTransactionByHash":
         return {"hash": params[0], "blockNumber": None}
     return forward(method, params)
+
+
+def constant(result: Any) -> Fault:
+    """Whatever is asked, this is the answer."""
+
+    def fault(method: str, params: Params, forward: Forward) -> Any:
+        return result
+
+    return fault

@@ -11,13 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from chain_audit import Books, audit
-from live_chain import Market, Node
+from live_chain import TIMEOUT_S, Market, Node
 from numpy import array, float32
 
 from offchain_worker.payload import encode
 
 XOR_INPUT = encode({"x": array([[0.0, 1.0]], float32)})
-TIMEOUT_S = 60.0
 
 
 def wait_for(condition: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> Any:

@@ -20,6 +20,7 @@ from offchain_worker.proofs.signature import prove
 from oracle import config
 from oracle.chain.contracts import Contracts, Deployment
 from oracle.chain.rpc import Rpc
+from oracle.errors import RpcError
 from oracle.keys import KeySigner
 from oracle.node import Parts, connect, open_database, wire
 from oracle.remote_signer import RemoteSigner
@@ -34,6 +35,8 @@ ASK = 10**15
 MODEL_PRICE = 10**14
 PRICE = ASK + MODEL_PRICE
 ANSWER = encode({"y": 1})
+TIMEOUT_S = 240.0
+"""How long to wait for what has to happen: much longer than it takes, also on a machine that is busy."""
 
 
 def artifacts() -> dict[str, Any]:
@@ -104,7 +107,8 @@ class Anvil:
 
     def receipt(self, tx_hash: str) -> dict[str, Any]:
         """Wait for a receipt: Anvil mines a moment after it took a transaction."""
-        for _ in range(500):
+        end = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < end:
             if receipt := self("eth_getTransactionReceipt", tx_hash):
                 found: dict[str, Any] = receipt
                 return found
@@ -152,22 +156,30 @@ def deploy(chain: Anvil, folder: Path) -> None:
 
 def start_anvil(*options: str) -> Anvil:
     """Start a chain. It writes no states of old blocks: they are hundreds of kilobytes each, and outlive a kill."""
-    port = free_port()
-    process = subprocess.Popen(
-        [
-            *(str(ANVIL), "--port", str(port), "--silent", "--hardfork", "prague"),
-            *("--max-persisted-states", "0"),
-            *options,
-        ],
-        stdout=subprocess.DEVNULL,
-    )
-    chain = Anvil(f"http://127.0.0.1:{port}", process)
-    for _ in range(100):
-        try:
-            chain.accounts = [Web3.to_checksum_address(a) for a in chain("eth_accounts")]
-            return chain
-        except Exception:
-            time.sleep(0.05)
+    for _ in range(5):  # somebody else may take the port before it does
+        port = free_port()
+        process = subprocess.Popen(
+            [
+                *(str(ANVIL), "--port", str(port), "--silent", "--hardfork", "prague"),
+                *("--max-persisted-states", "0"),
+                *options,
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        chain = Anvil(f"http://127.0.0.1:{port}", process)
+        end = time.monotonic() + TIMEOUT_S
+        while process.poll() is None and time.monotonic() < end:
+            try:
+                accounts = chain("eth_accounts")
+            except RpcError:
+                time.sleep(0.05)
+                continue
+            if process.poll() is None:
+                chain.accounts = [Web3.to_checksum_address(a) for a in accounts]
+                return chain
+        process.kill()
+        process.wait()
     raise AssertionError("Anvil did not start")
 
 
@@ -324,10 +336,11 @@ class Node:
 
     def tick_until(self, job_id: int, *states: str) -> "Node":
         """Tick until the job is in one of the states: on a busy machine Anvil shows a block a little late."""
-        for _ in range(100):
+        for number in range(100):
             if self.state(job_id) in states:
                 return self
             self.tick()
+            time.sleep(0.0 if number < 20 else 0.1)
         raise AssertionError(f"job {job_id} is {self.state(job_id)}, expected one of {states}")
 
     def job(self, job_id: int) -> Any:

@@ -29,7 +29,7 @@ class RedisServer:
         )
         from redis import Redis, RedisError
 
-        for _ in range(200):
+        for _ in range(2_000):
             try:
                 Redis.from_url(self.url).ping()
                 return

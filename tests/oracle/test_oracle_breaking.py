@@ -188,7 +188,7 @@ def test_call__when_it_reverts_in_another_nodes_words__is_a_revert(endpoint, err
 def test_livez__when_endpoints_are_slow_and_there_is_much_to_read__lives(
     provider, market, chain, proxy, monkeypatch
 ):
-    monkeypatch.setattr(health, "LOOP_DEAD_AFTER_S", 1.0)
+    monkeypatch.setattr(health, "LOOP_DEAD_AFTER_S", 3.0)
     provider.open_unstarted(**{"chain.rpc_urls": [proxy.url], "chain.log_range_blocks": 1})
     running = provider.parts.provider
     chain.mine(80)
@@ -218,9 +218,9 @@ def test_suggest__when_one_endpoint_names_an_enormous_tip__the_others_outvote_it
         found = forward(method, params)
         return {**found, "reward": [[hex(400 * 10**9)] for _ in found["reward"] or [0] * 5]}
 
-    with FaultProxy(chain.url) as liar:
+    with FaultProxy(chain.url) as liar, FaultProxy(chain.url) as other:
         liar.add(greedy, "eth_feeHistory")
-        rpc = Rpc([liar.url, chain.url, chain.url])
+        rpc = Rpc([liar.url, other.url, chain.url])
 
         assert suggest(rpc, 10**9, 500 * 10**9).tip_wei < 10 * 10**9
 
@@ -479,8 +479,8 @@ def test_answer__when_one_endpoint_of_three_says_it_would_fail__is_sent(provider
     def lie(method, params, forward):
         raise Refused(3, "execution reverted", "0x" + "12345678")
 
-    with FaultProxy(chain.url) as liar:
-        provider.open(**{"chain.rpc_urls": [liar.url, chain.url, chain.url]})
+    with FaultProxy(chain.url) as liar, FaultProxy(chain.url) as other:
+        provider.open(**{"chain.rpc_urls": [liar.url, other.url, chain.url]})
         liar.add(lie, "eth_estimateGas")
         job_id = market.request()
 
@@ -490,9 +490,9 @@ def test_answer__when_one_endpoint_of_three_says_it_would_fail__is_sent(provider
 
 
 def test_look__when_one_endpoint_of_three_says_we_are_poor__jobs_are_taken(provider, market, chain):
-    with FaultProxy(chain.url) as liar:
+    with FaultProxy(chain.url) as liar, FaultProxy(chain.url) as other:
         liar.add(lambda method, params, forward: "0x0", "eth_getBalance")
-        provider.open(**{"chain.rpc_urls": [liar.url, chain.url, chain.url]})
+        provider.open(**{"chain.rpc_urls": [liar.url, other.url, chain.url]})
         job_id = market.request()
 
         provider.tick_until(job_id, "mined", "final")

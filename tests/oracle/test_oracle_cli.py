@@ -188,7 +188,7 @@ def test_request_send__pays_waits_and_prints_the_answer(person, market, provider
         shown = person.json("request", "send", model_id(market), "--value", f"x={ONE}", "--yes")
     finally:
         process.terminate()
-        process.communicate(timeout=15)
+        process.communicate(timeout=240)
 
     assert (shown["job"], shown["state"], shown["price"]) == (1, "settled", PRICE)
     assert shown["answer"] == {"y": {"dtype": "float32", "shape": [1, 1], "data": [[1.0]]}}

@@ -17,27 +17,18 @@ run
 
 import signal
 import sqlite3
-import time
 
 import pytest
 from eth_account import Account
+from fault_steps import wait_for
 from live_chain import SETTLED, start_anvil
 
 from oracle.keys import KeySigner
 
 
-def wait_for(condition, timeout_s=60.0):
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not happen in time")
-
-
 def end(process):
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
     return process.returncode, errors
 
 
@@ -47,7 +38,7 @@ def test_run__when_a_second_process_starts__it_ends_with_one_line(provider, mark
     wait_for(lambda: (provider.home / "jobs.sqlite").is_file() and states(provider) == ["seen"])
 
     second = provider.run()
-    _, errors = second.communicate(timeout=60)
+    _, errors = second.communicate(timeout=240)
 
     assert second.returncode == 1
     assert errors.strip().splitlines()[-1].startswith(f"Error: process {first.pid} is running with")
@@ -59,7 +50,7 @@ def test_run__when_the_key_is_not_the_operators__ends_with_one_line(provider, ch
     operator, provider.key = provider.signer.address, stranger.key.to_0x_hex()
 
     process = provider.run()
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
 
     assert process.returncode == 1
     line = errors.strip().splitlines()[-1]
@@ -73,7 +64,7 @@ def test_run__when_the_endpoint_serves_another_chain__ends_with_one_line(provide
     other = start_anvil("--chain-id", "1337")
     try:
         process = provider.run(**{"chain.rpc_urls": [other.url]})
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=240)
     finally:
         other.process.kill()
         other.process.wait()

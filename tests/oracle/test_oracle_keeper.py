@@ -7,12 +7,15 @@ tick
 │   └── it is left, unless told to refund any
 ├── when earnings are below the gas of claiming them
 │   └── they are left, unless told to
-└── when it is worth it
-    └── it is done once
+├── when it is worth it
+│   └── it is done once
+└── when the model has other terms since the offer was opened
+    └── the earnings are claimed all the same, and no history is read for it
 """
 
 import pytest
-from live_chain import ASSIGNED, ETHER, PRICE, REFUNDED
+from fault_proxy import FaultProxy
+from live_chain import ASSIGNED, ETHER, NATIVE, PRICE, REFUNDED
 
 
 def expired(node, market, chain):
@@ -101,3 +104,25 @@ def test_tick__claims_what_is_worth_it_each_time(provider, market, chain):
     assert [word for word, _, _ in provider.rows()] == ["answer", "claim", "answer", "claim"]
     assert chain.read("Vault", "free", chain.accounts[3], "0x" + "00" * 20) > PRICE
     assert chain.read("Vault", "free", chain.accounts[3], "0x" + "00" * 20) < ETHER
+
+
+def test_tick__when_the_model_has_new_terms__claims_and_reads_no_history(provider, market, chain):
+    gas_costs(chain, 10**9)
+    with FaultProxy(chain.url) as proxy:
+        settings = {"chain.rpc_urls": [proxy.url], "limits.price_to_gas": 0.0}
+        provider.open(**settings, **{"keeper.claim": True})
+        proxy.calls.clear()
+        provider.tick_until(market.request(), "mined", "final")
+        owner = chain.accounts[1]
+        terms = {"receiver": owner, "price": 7, "royaltyBps": 0, "token": NATIVE}
+        model_id = market.market["modelId"]
+        for _ in range(2):
+            chain.send("ModelRegistry", "openTerms", model_id, terms, sender=owner)
+        gas_costs(chain, 10**9)
+        for _ in range(4):
+            keep(provider)
+            chain.mine()
+
+        asked = [params[0] for _, method, params in proxy.calls if method == "eth_getLogs"]
+        assert [wanted for wanted in asked if "fromBlock" in wanted] == []
+    assert chain.read("InferenceRouter", "offer", provider.offer)["earned"] == 0

@@ -13,6 +13,7 @@ figures
 ├── tx_reverts: by the name of the error
 ├── lost_jobs: by the chain's clock
 ├── stake_at_risk_wei: the provider's stake
+├── rpc_in_sync: 0 of an endpoint that is away, on another branch, or of another chain
 └── chain_lag_blocks: grows while events cannot be read
 """
 
@@ -21,7 +22,7 @@ import time
 
 import pytest
 from eth_account import Account
-from fault_proxy import FaultProxy, refuse
+from fault_proxy import FaultProxy, lose_request, other_branch, refuse, wrong_chain
 from live_chain import ETHER
 
 from oracle.keys import KeySigner
@@ -252,3 +253,18 @@ def test_chain_lag__grows_while_events_cannot_be_read(provider, market, chain):
         provider.parts.provider.step()
 
         assert figure(provider, "chain_lag_blocks") == 12
+
+
+@pytest.mark.parametrize("fault", [lose_request, other_branch, wrong_chain(5)])
+def test_rpc_in_sync__of_an_endpoint_that_is_of_no_use__is_0(fault, provider, market, chain):
+    with FaultProxy(chain.url) as one, FaultProxy(chain.url) as two:
+        one.add(fault)
+        provider.open(**{"chain.rpc_urls": [one.url, two.url, chain.url]})
+        provider.tick_until(market.request(), "mined")
+
+        found = page(provider)["rpc_in_sync"]
+
+    assert {labels: value for labels, value in found.items() if one.url in labels} == {
+        f'{{node="{one.url}"}}': 0
+    }
+    assert sorted(found.values()) == [0, 1, 1]

@@ -3,7 +3,8 @@
 pages
 ├── /readyz
 │   ├── when all is well: 200
-│   └── when something is not: 503 and the reason
+│   ├── when something is not: 503 and the reason
+│   └── when the model of a job is not here: no, until it is, or no job waits
 ├── /livez: 200 as long as the loop goes round, also while nothing can be answered
 └── /metrics
     ├── every figure has a line of help and is named in docs/operators.md
@@ -42,6 +43,7 @@ from fault_proxy import FaultProxy, lose_request
 from fault_steps import XOR_INPUT, serving, wait_for
 from live_chain import SETTLED, free_port
 
+from offchain_worker.errors import ArtifactMissing
 from oracle.cli import lattice, main
 from oracle.server.health import LOOP_DEAD_AFTER_S, Pulse
 from oracle.server.http import HealthServer
@@ -90,6 +92,28 @@ def test_readyz__when_the_endpoint_is_lost__says_why_and_livez_still_yes(served)
     assert "connection refused or lost" in json.loads(text)["reasons"][0]
     assert get(served.port, "/livez")[0] == 200
     served.proxy.heal()
+    served.parts.provider.step()
+    assert get(served.port, "/readyz")[0] == 200
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_readyz__when_the_model_is_not_here__says_no_while_a_job_waits(comes, served, market):
+    served.worker.failures = [ArtifactMissing("no folder bafy: fetch it first")]
+    job_id = market.request()
+    served.parts.provider._listened_at = float("-inf")
+    served.parts.provider.step()
+
+    status, text = get(served.port, "/readyz")
+    assert (status, json.loads(text)["reasons"]) == (
+        503,
+        ["a job waits for its model: no folder bafy: fetch it first"],
+    )
+
+    served.parts.store.write("UPDATE jobs SET retry_at_ms = 0")
+    if comes:
+        served.tick_until(job_id, "mined", "final")
+    else:
+        served.parts.store.bury(job_id, 1, "for the test")
     served.parts.provider.step()
     assert get(served.port, "/readyz")[0] == 200
 
@@ -378,6 +402,18 @@ def test_run__when_a_page_of_the_database_is_damaged__ends_with_one_line(
     del provider.parts
 
 
+def test_doctor__when_the_database_is_of_another_version__says_to_delete_it(provider, chain):
+    provider.open()
+    provider.parts.store.set_note("schema", "1")
+    provider.parts.store.commit()
+
+    found = looked_over(provider)[1]["job database"]
+
+    assert found["state"] == "fail"
+    assert "was made by another version of this program (1, expected " in found["found"]
+    assert found["found"].endswith("delete the file, and it is rebuilt from the chain")
+
+
 def test_doctor__when_the_database_is_damaged__says_to_delete_it(provider, chain):
     provider.settings(**{"paths.database": "broken.sqlite"})
     (provider.home / "broken.sqlite").write_bytes(b"no database at all" * 99)
@@ -413,7 +449,7 @@ def test_drain_and_logs__of_a_running_process(provider, market, xor, chain):
     code, shown = run(provider, "provider", "drain")
 
     assert (code, shown.strip()) == (0, f"process {process.pid} has ended")
-    assert process.wait(30) == 0
+    assert process.wait(240) == 0
     assert run(provider, "provider", "drain")[1].startswith("no provider is running")
     code, log = run(provider, "provider", "logs", "--lines", "3")
     assert code == 0

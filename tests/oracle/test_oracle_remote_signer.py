@@ -464,7 +464,7 @@ def test_provider_run__when_the_signer_has_another_key__ends_and_doctor_says_why
             "key.address": remote.signer.address,
         }
         process = remote.run(**serving(xor, **changes))
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=240)
 
         assert process.returncode == 1
         assert f"Error: the signer {server.url} has no key {remote.signer.address}" in said

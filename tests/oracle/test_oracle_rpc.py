@@ -32,7 +32,8 @@ head, with a quorum
 ├── when the best endpoint is ahead of the others: the block that as many have
 ├── when it claims another branch: the block of the majority, and it is left alone
 ├── when all are on different branches at the tip: the block below it
-└── when too few answer: RpcDisagreement
+├── when too few answer: RpcDisagreement
+└── when an endpoint is dark that has failed before: the others do not wait for it
 """
 
 import json
@@ -345,3 +346,17 @@ def test_head__when_too_few_answer__raises(serve):
 
     with pytest.raises(RpcDisagreement, match="expected 2 endpoints to agree on the latest block"):
         rpc.head()
+
+
+def test_head__when_an_endpoint_is_still_dark__does_not_wait_for_it(serve, monkeypatch):
+    light = threading.Event()
+    dark = serve(lambda *_: (light.wait(), (500, {}))[1])
+    others = [serve(branch(*"abc")) for _ in range(2)]
+    rpc = Rpc([server.url for server in (*others, dark)], timeout_s=3_600.0)
+    monkeypatch.setattr(rpc_module, "PROBE_S", 0.1)
+    rpc.endpoints[2].failures = 1  # and its rest is over
+
+    assert rpc.head()["hash"] == "c"
+
+    assert dark.calls == ["eth_blockNumber"]
+    light.set()
