@@ -1,6 +1,7 @@
 """Fixtures of all suites: roles, and a ready system on Ape's chain."""
 
 import pytest
+import strict_reverts  # noqa: F401 -- from here on `ape.reverts` is the strict one
 from hypothesis import settings
 from system import ETHER, NATIVE, Provider, System, deploy_system
 

@@ -199,10 +199,10 @@ def test_slash__conserves_money(
 
 
 def test_allow_slasher__ends_after_unbonding_only(system, provider, slash, slasher, chain):
-    system.staking.allowSlasher(provider.number, slasher, False, sender=provider.owner)
+    ends = system.staking.allowSlasher(provider.number, slasher, False, sender=provider.owner)
     slash(1)  # still
 
-    chain.pending_timestamp += 14 * DAY
+    chain.pending_timestamp = ends.timestamp + 14 * DAY
     with ape.reverts(system.staking.StakingNotSlasher):
         slash(1, evidence=keccak(b"other"))
     assert system.staking.slashableBy(provider.number, slasher) == 0
