@@ -16,7 +16,7 @@ retrieve
 └── when a block of ours is damaged: it is fetched anew
 pin, unpin
 ├── unpin deletes what no other root needs, and only that
-├── when the fetch fails: it is not pinned
+├── when the fetch fails: it is not pinned; what came is kept for the next try, and unpin deletes it
 └── pinners: Kubo and a pinning service keep it, let it go, and say no when it fails
     └── when they answer with something else than their API: it raises PeerFailed
 peers
@@ -367,6 +367,19 @@ def test_pin__when_the_fetch_fails__is_not_pinned(node, ours):
         using(ours, Gateway(node.url), do=lambda s: s.pin(node.root, PLENTY))
 
     assert ours.pins.all() == []
+
+
+def test_unpin__of_what_a_fetch_left__deletes_it(node, ours):
+    node.blocks_left = 7
+    with pytest.raises(ArtifactMissing):
+        using(ours, Gateway(node.url), do=lambda s: s.pin(node.root, PLENTY))
+    assert ours.has(node.root)
+
+    deleted = ours.unpin(node.root)
+
+    assert deleted > 1
+    assert not ours.has(node.root)
+    assert ours.unpin(node.root) == 0
 
 
 def test_pin__keeps_it_here_and_with_all_pinners(node, second, ours):
