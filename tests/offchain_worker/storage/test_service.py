@@ -23,7 +23,8 @@ peers
 ├── with an address that is none: it raises PeerFailed at once
 └── when they lead elsewhere: it is said where, and not followed
 push
-└── a Kubo node gets the whole graph and pins it
+├── a Kubo node gets the whole graph and pins it, and may take its time to pin
+└── when it answers with something else than its API: it raises PeerFailed
 stat, verify
 └── count what is there; a damaged block is named
 """
@@ -31,6 +32,7 @@ stat, verify
 import asyncio
 import gc
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -512,6 +514,25 @@ def test_push__gives_a_kubo_node_the_whole_graph(ours, model, tmp_path):
     assert asyncio.run(push())
     assert server.store.verify(root, PLENTY) == ours.verify(root, PLENTY)
     server.stop()
+
+
+def test_push__when_the_node_pins_slowly__waits(ours, node):
+    root = ours.add_bytes(b"x")
+    handle = node.handle
+
+    def slow(request):
+        time.sleep(1.5)
+        handle(request)
+
+    node.handle = slow
+
+    async def push():
+        async with Kubo(node.url, timeout_s=0.5) as kubo:
+            await kubo.push(write_car(root, ours.get, PLENTY))
+
+    asyncio.run(push())
+
+    assert node.store.pins.has(root)
 
 
 def test_stat_and_verify__count_what_is_there_and_name_a_damaged_block(node, ours):
