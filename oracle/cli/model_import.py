@@ -62,6 +62,8 @@ def import_from_hub(
     if folder.is_dir():
         called = _name_of(folder)
         origin = f"folder {called}"
+    elif folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise BadModel(f"expected a folder that exists, or a hub's ORGANISATION/NAME, got {name!r}")
     else:
         found = hub.look(name, revision)
         licence, origin = licence or found.licence, found.source

@@ -200,6 +200,7 @@ def test_import__when_not_confirmed__downloads_nothing(run, tmp_path):
         ("nobody/nothing", "epository"),
         (GATED, "estricted"),
         ("old/pickles", "safetensors"),
+        ("./no-such-folder", "expected a folder that exists"),
     ],
 )
 def test_import__when_the_hub_refuses__says_why(run, name, reason):
