@@ -2,6 +2,7 @@
 
 any
 ├── when a number is out of range: it says which are not, and nothing is begun
+├── pin get --to a place that is taken: it says so before anything is fetched
 └── when an amount is none: it says what one looks like
 """
 
@@ -44,3 +45,11 @@ def test_any__when_an_amount_is_none__says_what_one_looks_like(amount, capsys):
 
     assert end.value.code == 2
     assert "expected an amount such as 1000 (wei), 5gwei or 0.1ether" in capsys.readouterr().err
+
+
+def test_pin_get__to_a_place_that_is_taken__says_so_first(tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["pin", "get", CID, "--to", str(tmp_path), "--home", str(tmp_path / "none")])
+
+    assert end.value.code == 1
+    assert f"expected nothing at {tmp_path}" in capsys.readouterr().err

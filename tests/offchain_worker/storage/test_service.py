@@ -21,7 +21,8 @@ pin, unpin
     └── when they answer with something else than their API: it raises PeerFailed
 peers
 ├── with an address that is none: it raises PeerFailed at once
-└── when they lead elsewhere: it is said where, and not followed
+├── when they lead elsewhere: it is said where, and not followed
+└── they are asked not to pack what they send, and what is packed is not unpacked: a little may become very much
 push
 ├── a Kubo node gets the whole graph and pins it, and may take its time to pin
 └── when it answers with something else than its API: it raises PeerFailed
@@ -30,7 +31,9 @@ stat, verify
 """
 
 import asyncio
+import contextlib
 import gc
+import gzip
 import itertools
 import time
 
@@ -500,6 +503,26 @@ def test_peers__that_lead_elsewhere__are_not_followed(node, ours, tmp_path):
 
     with pytest.raises(ArtifactMissing, match=r"301.*leads to http://bafy\.ipfs\.localhost:8080/"):
         retrieve(ours, node.root, tmp_path / "copy", Gateway(node.url))
+
+
+def test_peers__that_pack_what_they_send__are_not_unpacked(node, ours, tmp_path):
+    bomb, asked = gzip.compress(bytes(512 * MIB), 1), []
+
+    def handle(request):
+        asked.append(request.headers["Accept-Encoding"])
+        request.send_response(200)
+        request.send_header("Content-Encoding", "gzip")
+        request.send_header("Content-Length", str(len(bomb)))
+        request.end_headers()
+        with contextlib.suppress(OSError):  # nobody wants all of it
+            request.wfile.write(bomb)
+
+    node.handle = handle
+
+    with pytest.raises(ArtifactMissing, match=r"packed as gzip"):
+        retrieve(ours, node.root, tmp_path / "copy", Gateway(node.url))
+
+    assert set(asked) == {"identity"}
 
 
 def test_push__gives_a_kubo_node_the_whole_graph(ours, model, tmp_path):
