@@ -9,7 +9,13 @@ from offchain_worker import safe_json
 from offchain_worker.backends import open_for
 from offchain_worker.backends.base import Arrays
 from offchain_worker.backends.batching import largest_batch
-from offchain_worker.errors import CheckFailed, ConversionFailed, WorkerError
+from offchain_worker.errors import (
+    BackendNotInstalled,
+    CheckFailed,
+    ConversionFailed,
+    ToolNotInstalled,
+    WorkerError,
+)
 from offchain_worker.lengths import OPTION, Lengths
 from offchain_worker.manifest import Manifest, Step
 from offchain_worker.pipeline import check, write_manifest
@@ -118,7 +124,7 @@ def import_folder(
     for format in formats:
         try:
             made = _import(original, source, to, format, precision, about, accept_error, progress)
-        except (ConversionFailed, CheckFailed) as error:
+        except (ConversionFailed, CheckFailed, ToolNotInstalled, BackendNotInstalled) as error:
             if left_out is None:
                 raise
             left_out(format, error)
