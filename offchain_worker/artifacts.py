@@ -1,7 +1,6 @@
 """Artifact folders on this disk: exported from the store once, and checked against their CID before each load."""
 
-import shutil
-import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from offchain_worker.errors import (
@@ -15,6 +14,7 @@ from offchain_worker.storage.base import Store
 from offchain_worker.storage.chunking import cid_of
 from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.dag import Directory, decode
+from offchain_worker.storage.disk import work_folder
 
 
 class Artifacts:
@@ -91,13 +91,8 @@ class Artifacts:
 
     def _throw_away(self, folder: Path) -> None:
         """Rename first, so that no other process finds half a folder."""
-        trash = Path(tempfile.mkdtemp(prefix=".trash.", dir=self.cache))
-        try:
+        with work_folder(folder) as trash, suppress(FileNotFoundError):  # another process did it
             folder.rename(trash / "folder")
-        except FileNotFoundError:
-            pass  # another process did it
-        finally:
-            shutil.rmtree(trash)
 
 
 def _parse(model_cid: str) -> Cid:

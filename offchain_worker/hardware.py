@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -96,10 +97,38 @@ def _cores() -> int:
 
 
 def memory_bytes() -> int:
-    """Return how much memory the machine has."""
+    """Return how much memory this process may have: the machine's, or less in a container or a unit with a limit."""
     if sys.platform == "darwin":
         return int(_ask("sysctl", "-n", "hw.memsize") or 0)
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return least_memory(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def least_memory(
+    machine_bytes: int,
+    groups: Path = Path("/proc/self/cgroup"),
+    root: Path = Path("/sys/fs/cgroup"),
+) -> int:
+    """Return the least of `machine_bytes` and the limits of the control groups that this process is in (Linux)."""
+    found = [machine_bytes]
+    try:
+        lines = groups.read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        _, kinds, name = line.split(":", 2)
+        if "memory" in kinds.split(","):
+            top, file = root / "memory", "memory.limit_in_bytes"
+        elif not kinds:
+            top, file = root, "memory.max"
+        else:
+            continue
+        group = top / name.lstrip("/")
+        # A container may see its own group as the top, so the path need not exist.
+        for folder in (group, *group.parents):
+            if folder.is_relative_to(top):
+                with suppress(OSError, ValueError):  # absent, or "max"
+                    found.append(int((folder / file).read_text()))
+    return min(found)
 
 
 def resident_bytes() -> int:

@@ -25,6 +25,8 @@ _DTYPES = (
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     *("float16", "float32", "float64"),
 )
+MAX_FORMAT = 16
+"""Characters of a format, as the registry keeps them."""
 _TEXTS = ("name", "task", "format", "precision", "source", "licence", "units")
 _OPTIONAL = ("check", "max_batch")
 _KEYS = ("lattice", *_TEXTS, "files", "inputs", "outputs", "preprocess", "postprocess", "runtime")
@@ -108,6 +110,10 @@ def parse(text: str | bytes) -> Manifest:
         )
     for name in _TEXTS:
         _text(plain[name], name)
+    if not plain["format"].isascii() or len(plain["format"]) > MAX_FORMAT:
+        raise BadModel(
+            f"expected a format of at most {MAX_FORMAT} characters in ASCII, got {plain['format']!r}"
+        )
     if plain["units"] not in UNITS:
         hint = did_you_mean(plain["units"], UNITS)
         raise BadModel(f"expected units of {', '.join(UNITS)}, got {plain['units']!r}{hint}")

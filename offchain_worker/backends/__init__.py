@@ -28,6 +28,7 @@ BACKENDS = {
     "mlx": "offchain_worker.backends.mlx",
 }
 INSTALL = {
+    "onnx": "onnxruntime",
     "torch": "'lattice[torch]'",
     "coreml": "'lattice[coreml]'",
     "coreml-cpu": "'lattice[coreml,torch]'",
@@ -53,7 +54,7 @@ def open_backend(name: str) -> Backend:
 
     Raises:
         BackendUnknown: There is none of this name, or it has no such device.
-        BackendNotInstalled: It needs a package that is not installed.
+        BackendNotInstalled: It needs a package that is not installed, or cannot be loaded.
         BackendNotSupported: This machine cannot run it, or lacks the device.
     """
     name, _, device = name.partition(":")
@@ -71,6 +72,11 @@ def open_backend(name: str) -> Backend:
         raise BackendNotInstalled(
             f"expected package {package!r} for backend {name!r}, which is not installed: pip install "
             f"{INSTALL.get(name, package)}"
+        ) from error
+    except (ImportError, OSError) as error:  # a library of another version, or one that it needs
+        raise BackendNotInstalled(
+            f"expected the packages of backend {name!r} to be such that they can be loaded, got: {error}: install them "
+            f"anew, pip install --force-reinstall {INSTALL.get(name, name)}"
         ) from error
     backend: Backend = module.Backend(device) if device else module.Backend()
     return backend

@@ -324,6 +324,10 @@ def _spec(value: Any) -> TensorSpec:
         raise ConversionFailed(
             f"expected inputs and outputs of {', '.join(_DTYPES.values())}, got another for {value.name!r}"
         )
+    if not kind.HasField("shape"):
+        raise ConversionFailed(
+            f"expected a shape of {value.name!r}, got none: state its sizes, or names for those that are free"
+        )
     sizes = (d.dim_value if d.HasField("dim_value") else -1 for d in kind.shape.dim)
     return TensorSpec(value.name, _DTYPES[kind.elem_type], tuple(sizes))
 

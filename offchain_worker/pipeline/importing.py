@@ -9,7 +9,13 @@ from offchain_worker import safe_json
 from offchain_worker.backends import open_for
 from offchain_worker.backends.base import Arrays
 from offchain_worker.backends.batching import largest_batch
-from offchain_worker.errors import CheckFailed
+from offchain_worker.errors import (
+    BackendNotInstalled,
+    CheckFailed,
+    ConversionFailed,
+    ToolNotInstalled,
+    WorkerError,
+)
 from offchain_worker.lengths import OPTION, Lengths
 from offchain_worker.manifest import Manifest, Step
 from offchain_worker.pipeline import check, write_manifest
@@ -28,6 +34,7 @@ NEW_TOKENS = 256
 """Most tokens that a model which writes text adds to a prompt."""
 
 Progress = Callable[[str], None]
+LeftOut = Callable[[str, WorkerError], None]
 
 SENTENCES = (
     "The contract pays the provider when the proof is right.",
@@ -85,6 +92,7 @@ def import_folder(
     coreml: CoreMl | None = None,
     accept_error: bool = False,
     progress: Progress = lambda step: None,
+    left_out: LeftOut | None = None,
 ) -> list[Imported]:
     """Convert the model in `source` to each of `formats`, and check each.
 
@@ -101,6 +109,7 @@ def import_folder(
         coreml: How Core ML programs are made, if not as usual.
         accept_error: Keep a model that fails its check by its figures; the manifest says so.
         progress: Told what begins.
+        left_out: Told which format cannot be had, and why; the others are made. None to raise it.
 
     Raises:
         BadModel: `source` is no model that we can open, or as `replacing`.
@@ -113,20 +122,40 @@ def import_folder(
     about = replace(describe(original, source, name, origin, licence), coreml=coreml or CoreMl())
     done = []
     for format in formats:
-        folder = to / f"{format}-{precision}"
-        with replacing(folder, source) as work:
-            progress(f"converting to {format}, {precision}")
-            manifest = write_package(original, source, work, format, precision, about)
-            open_preprocess(work, manifest)
-            open_postprocess(work, manifest)  # what nobody could serve is refused now
-            progress(f"checking {format} against the original")
-            report, accepted = _check(original, work, manifest, accept_error)
-            progress(f"checking whether a batch changes bits in {format}")
-            most = _max_batch(work, manifest)
-            manifest = replace(manifest, check=report.to_manifest(accepted), max_batch=most)
-            write_manifest(work, manifest)
-        done.append(Imported(folder, manifest, report))
+        try:
+            made = _import(original, source, to, format, precision, about, accept_error, progress)
+        except (ConversionFailed, CheckFailed, ToolNotInstalled, BackendNotInstalled) as error:
+            if left_out is None:
+                raise
+            left_out(format, error)
+        else:
+            done.append(made)
     return done
+
+
+def _import(
+    original: Original,
+    source: Path,
+    to: Path,
+    format: str,
+    precision: str,
+    about: About,
+    accept_error: bool,
+    progress: Progress,
+) -> Imported:
+    folder = to / f"{format}-{precision}"
+    with replacing(folder, source) as work:
+        progress(f"converting to {format}, {precision}")
+        manifest = write_package(original, source, work, format, precision, about)
+        open_preprocess(work, manifest)
+        open_postprocess(work, manifest)  # what nobody could serve is refused now
+        progress(f"checking {format} against the original")
+        report, accepted = _check(original, work, manifest, accept_error)
+        progress(f"checking whether a batch changes bits in {format}")
+        most = _max_batch(work, manifest)
+        manifest = replace(manifest, check=report.to_manifest(accepted), max_batch=most)
+        write_manifest(work, manifest)
+    return Imported(folder, manifest, report)
 
 
 def describe(original: Original, source: Path, name: str, origin: str, licence: str) -> About:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from offchain_worker.backends.base import PAST
-from offchain_worker.errors import ConversionFailed, did_you_mean
+from offchain_worker.errors import ConversionFailed, ToolNotInstalled, did_you_mean
 from offchain_worker.generation import INPUT, OUTPUT, POSITION, PRESENT
 from offchain_worker.lengths import OPTION, Lengths
 from offchain_worker.manifest import Manifest, Step, TensorSpec
@@ -36,6 +36,13 @@ PRECISIONS = ("float32", "float16", "int8", "int4", "int4-palettes")
 _RUNTIME: dict[str, dict[str, str | int | float | bool]] = {
     "onnx": {"intra_op_num_threads": 1, "graph_optimization_level": "all"}
 }
+_EXTRAS = {
+    "torch": "torch",
+    "onnx": "pipeline,torch",
+    "coreml": "coreml,torch",
+    "mlx": "mlx,torch",
+}
+"""What to install for a converter."""
 _FREE = {"tokens": (0, 1), "mask": (0, 1), "image": (0,)}
 
 
@@ -100,12 +107,21 @@ def write_package(
         )
     to.mkdir()
     runtime = dict(_RUNTIME.get(format, {}))
-    if format == "onnx":
-        inputs, outputs = _onnx(original, to, precision, about)
-    elif format == "coreml":
-        inputs, outputs = _coreml(original, to, precision, about, runtime)
-    else:
-        inputs, outputs = _WRITERS[format](original, source, to, precision)
+    try:
+        if format == "onnx":
+            inputs, outputs = _onnx(original, to, precision, about)
+        elif format == "coreml":
+            inputs, outputs = _coreml(original, to, precision, about, runtime)
+        else:
+            inputs, outputs = _WRITERS[format](original, source, to, precision)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package == "offchain_worker":
+            raise
+        raise ToolNotInstalled(
+            f"expected package {package!r} for format {format!r}, which is not installed: pip install "
+            f"'lattice[{_EXTRAS[format]}]'"
+        ) from error
     files = sorted(file.relative_to(to).as_posix() for file in to.rglob("*") if file.is_file())
     files.sort(key=lambda name: not name.endswith((".onnx", ".mlmodel", WEIGHTS)))
     for name, data in about.files.items():

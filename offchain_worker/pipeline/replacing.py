@@ -1,13 +1,12 @@
 """Writes an artifact folder beside the place where it belongs, and moves it there when it is whole."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from offchain_worker.errors import BadModel
 from offchain_worker.manifest import FILE_NAME
+from offchain_worker.storage.disk import work_folder
 
 
 @contextmanager
@@ -22,15 +21,11 @@ def replacing(to: Path, source: Path) -> Iterator[Path]:
         BadModel: As `require_place`.
     """
     require_place(to, source)
-    to.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{to.name}.", suffix=".partial", dir=to.parent))
-    try:
+    with work_folder(to) as work:
         yield work / "new"
         if to.exists():
             to.rename(work / "old")
         (work / "new").rename(to)
-    finally:
-        shutil.rmtree(work)
 
 
 def require_place(to: Path, source: Path) -> None:

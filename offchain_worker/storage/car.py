@@ -6,13 +6,12 @@ The header is always that of one root, so it is compared and not parsed. Every b
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import BinaryIO
 
 from offchain_worker.errors import BadArtifact, CorruptedBlock
 from offchain_worker.storage.cid import CID_BYTES, Cid
 from offchain_worker.storage.dag import MAX_BLOCK_BYTES
-from offchain_worker.storage.disk import sync, sync_folder
+from offchain_worker.storage.disk import sync, sync_folder, work_folder
 from offchain_worker.storage.layout import Get, Put
 from offchain_worker.storage.walk import visit
 
@@ -41,14 +40,14 @@ def export_car(cid: Cid, get: Get, to: Path, max_bytes: int) -> None:
     """
     if to.exists() or to.is_symlink():
         raise FileExistsError(f"expected nothing at {to}")
-    to.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=to.parent, prefix=f".{to.name}.", suffix=".partial") as file:
-        for piece in write_car(cid, get, max_bytes):
-            file.write(piece)
-        file.flush()
-        sync(file.fileno())
-        os.link(file.name, to)
-    sync_folder(to.parent)
+    with work_folder(to) as work:
+        with (work / "car").open("wb") as file:
+            for piece in write_car(cid, get, max_bytes):
+                file.write(piece)
+            file.flush()
+            sync(file.fileno())
+        os.link(work / "car", to)
+        sync_folder(to.parent)
 
 
 class CarReader:

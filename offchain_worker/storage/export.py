@@ -2,14 +2,12 @@
 
 import errno
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 from offchain_worker.errors import ArtifactTooLarge, BadArtifact
 from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.dag import Directory, Link
-from offchain_worker.storage.disk import sync, sync_folder, write_at
+from offchain_worker.storage.disk import sync, sync_folder, work_folder, write_at
 from offchain_worker.storage.layout import (
     MAX_DEPTH,
     MAX_ENTRIES,
@@ -27,15 +25,11 @@ def export(cid: Cid, get: Get, to: Path, max_bytes: int) -> None:
     """Write what `cid` names to `to`. Contract and errors as `Store.export`."""
     if to.exists() or to.is_symlink():
         raise FileExistsError(f"expected nothing at {to}")
-    to.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{to.name}.", suffix=".partial", dir=to.parent))
-    try:
+    with work_folder(to) as work:
         writer = _Writer(cid, get, max_bytes)
         writer.write(cid, work / "root", depth=0)
         _move(work / "root", to)
         sync_folder(to.parent)
-    finally:
-        shutil.rmtree(work)
 
 
 def _move(source: Path, to: Path) -> None:

@@ -26,13 +26,10 @@ class Pins:
             path.touch()
             sync_folder(self._folder)
 
-    def remove(self, cid: Cid) -> bool:
-        """Keep it no longer; returns whether it was kept."""
-        path = self._folder / str(cid)
-        kept = path.exists()
-        path.unlink(missing_ok=True)
+    def remove(self, cid: Cid) -> None:
+        """Keep it no longer."""
+        (self._folder / str(cid)).unlink(missing_ok=True)
         sync_folder(self._folder)
-        return kept
 
     def has(self, cid: Cid) -> bool:
         """Whether it is kept."""

@@ -175,16 +175,17 @@ class EmbeddedStore:
     def unpin(self, cid: Cid) -> int:
         """Keep a root no longer, and delete its blocks, but for those that other roots need; returns how many.
 
-        What is added stays until it is unpinned.
+        What is added stays until it is unpinned. What a fetch that failed left is deleted in the same way.
         """
         with self.pins.locked(alone=True):
-            if not self.pins.remove(cid):
-                return 0
+            self.pins.remove(cid)
             needed: set[Cid] = set()
             for root in self.pins.all():
                 self._reach(root, needed)
             mine: set[Cid] = set()
             self._reach(cid, mine)
+            if not mine - needed:
+                return 0
             self._packs.remove(mine - needed)
             self._close_holes()
             return len(mine - needed)

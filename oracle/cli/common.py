@@ -56,9 +56,10 @@ class Amount(click.ParamType):
         unit = next((unit for unit in ("gwei", "wei", "ether", "eth") if text.endswith(unit)), "")
         try:
             amount = Decimal(text.removesuffix(unit).strip()) * _UNITS.get(unit, 1)
+            fits = amount.is_finite() and 0 <= amount < 1 << 256 and amount == int(amount)
         except InvalidOperation:
-            amount = Decimal(-1)
-        if amount < 0 or amount != int(amount):
+            fits = False
+        if not fits:
             self.fail(
                 f"expected an amount such as 1000 (wei), 5gwei or 0.1ether, got {value!r}",
                 param,

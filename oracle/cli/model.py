@@ -120,7 +120,10 @@ def add(home: Path, folder: Path) -> None:
 @click.argument("folder", type=_folder)
 @click.option("--price", type=Amount(), default=0, help="What you get per unit of work.")
 @click.option(
-    "--royalty-bps", type=int, default=0, help="Your share of what providers ask, in 1/10,000."
+    "--royalty-bps",
+    type=click.IntRange(0, 10_000),
+    default=0,
+    help="Your share of what providers ask, in 1/10,000.",
 )
 @click.option("--receiver", type=Address(), help="Who gets price and royalty; by default you.")
 @click.option("--name", default="", help="Name for people; by default that of the manifest.")

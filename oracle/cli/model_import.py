@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from offchain_worker.errors import BadModel, ToolNotInstalled
+from offchain_worker.errors import BadModel, ConversionFailed, ToolNotInstalled
 from offchain_worker.manifest import Manifest
 from offchain_worker.pipeline import hub
 from offchain_worker.storage.store import EmbeddedStore
@@ -62,6 +62,8 @@ def import_from_hub(
     if folder.is_dir():
         called = _name_of(folder)
         origin = f"folder {called}"
+    elif folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise BadModel(f"expected a folder that exists, or a hub's ORGANISATION/NAME, got {name!r}")
     else:
         found = hub.look(name, revision)
         licence, origin = licence or found.licence, found.source
@@ -83,6 +85,7 @@ def import_from_hub(
         target = to or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         bar = stack.enter_context(_bar())
         task = bar.add_task("opening", total=None)
+        missing: list[str] = []
         done = import_folder(
             folder,
             target,
@@ -95,10 +98,15 @@ def import_from_hub(
             coreml=CoreMl(shapes, compute_units),
             accept_error=accept_error,
             progress=lambda step: bar.update(task, description=step),
+            left_out=None
+            if format_ != "all"
+            else lambda format, error: missing.append(f"{format}: {error}"),
         )
         for imported in done:
             bar.update(task, description=f"storing {imported.folder.name}")
             _store(bar, store, imported.folder, imported.manifest, imported.report)
+    if missing:
+        raise ConversionFailed(f"expected all formats, got none for {'; '.join(missing)}")
 
 
 def _import_integer(

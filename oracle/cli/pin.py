@@ -115,6 +115,8 @@ def get(
     to: Path | None,
 ) -> None:
     """Fetch what is missing of CID, check it, and pin it."""
+    if to is not None and (to.exists() or to.is_symlink()):
+        raise FileExistsError(f"expected nothing at {to}")
 
     async def run(service: StorageService) -> Stat:
         found = await service.pin(cid, max_bytes)

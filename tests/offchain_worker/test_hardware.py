@@ -3,7 +3,8 @@
 detect
 ├── it names chip, cores, memory and versions of this machine
 ├── the same machine has the same identity; another version of a package has another
-└── when a program is missing or hangs: it is left out
+├── when a program is missing or hangs: it is left out
+└── its memory is what a container or unit leaves it, where that is less than the machine's
 usable
 └── it says of each backend and device that it can be used, or why not
 """
@@ -57,3 +58,29 @@ def test_usable__says_of_each_backend_whether_and_why_not():
     assert found["reference:cpu"] == found["onnx:cpu"] == "ok"
     for name, state in found.items():
         assert state == "ok" or "not installed" in state or "lacks" in state, name
+
+
+@pytest.mark.parametrize(
+    ("groups", "limits", "expected"),
+    [
+        ("0::/\n", {"memory.max": "1000\n"}, 1000),
+        ("0::/a/b\n", {"a/memory.max": "500\n", "a/b/memory.max": "max\n"}, 500),
+        ("4:memory:/x\n0::/\n", {"memory/x/memory.limit_in_bytes": "700\n"}, 700),
+        ("4:memory:/x\n", {"memory/memory.limit_in_bytes": "300\n"}, 300),
+        ("4:memory:/x\n", {"memory/memory.limit_in_bytes": "9223372036854771712\n"}, 10_000),
+        ("0::/\n", {"memory.max": "max\n"}, 10_000),
+        ("0::/\n", {"memory.max": "nonsense\n"}, 10_000),
+        ("", {}, 10_000),
+    ],
+)
+def test_least_memory__is_that_of_the_group_where_it_is_less(tmp_path, groups, limits, expected):
+    (tmp_path / "groups").write_text(groups)
+    for name, text in limits.items():
+        (tmp_path / "fs" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "fs" / name).write_text(text)
+
+    assert hardware.least_memory(10_000, tmp_path / "groups", tmp_path / "fs") == expected
+
+
+def test_least_memory__where_there_are_no_groups__is_the_machines(tmp_path):
+    assert hardware.least_memory(10_000, tmp_path / "none", tmp_path / "none") == 10_000

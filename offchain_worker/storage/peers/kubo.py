@@ -3,11 +3,15 @@
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import httpx
+
 from offchain_worker.errors import PeerFailed
 from offchain_worker.storage.cid import Cid
-from offchain_worker.storage.peers.base import HttpNode
+from offchain_worker.storage.peers.base import CONNECT_TIMEOUT_S, HttpNode
 
 _BOUNDARY = "lattice-car"
+PIN_TIMEOUT_S = 3600.0
+"""Longest time that a node may take to pin what it has got."""
 
 
 class Kubo(HttpNode):
@@ -26,7 +30,7 @@ class Kubo(HttpNode):
             yield piece
 
     async def push(self, car: Iterator[bytes]) -> None:
-        """Give it a graph as a CAR, and let it pin the root."""
+        """Give it a graph as a CAR, and let it pin the root. It answers when it has read all of what it pins."""
 
         async def body() -> AsyncIterator[bytes]:
             yield (
@@ -44,6 +48,7 @@ class Kubo(HttpNode):
             params={"pin-roots": "true"},
             content=body(),
             headers=headers,
+            timeout=httpx.Timeout(self._timeout_s, connect=CONNECT_TIMEOUT_S, read=PIN_TIMEOUT_S),
         )
         roots = [
             found["Root"] for found in map(self._plain, answer.splitlines()) if "Root" in found

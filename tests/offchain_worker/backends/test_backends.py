@@ -5,6 +5,7 @@ import offchain_worker
 open_backend
 ├── when the name is unknown: it raises BackendUnknown with the closest name
 ├── when its package is not installed: it raises BackendNotInstalled with the command to install it
+├── when its package is there and cannot be loaded: it raises BackendNotInstalled with the package's reason
 ├── when the device is unknown: it raises BackendUnknown with the closest name
 ├── when the device is not here: it raises BackendNotSupported with what it needs
 └── it opens a backend under its own name
@@ -28,6 +29,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from offchain_worker import backends
 from offchain_worker.backends import BACKENDS, FORMATS, base, open_backend, open_for
 from offchain_worker.errors import (
     BackendNotInstalled,
@@ -70,6 +72,19 @@ def test_open_backend__when_package_is_not_installed__says_how_to_install_it(mon
         BackendNotInstalled, match="'onnx', which is not installed: pip install onnxruntime"
     ):
         open_backend("onnx")
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError("cannot import name 'x'"), OSError("libcudart.so.13: no such file")]
+)
+def test_open_backend__when_its_package_cannot_be_loaded__says_why(monkeypatch, error):
+    def broken(name):
+        raise error
+
+    monkeypatch.setattr(backends, "import_module", broken)
+
+    with pytest.raises(BackendNotInstalled, match=rf"can be loaded, got: {error}.*pip install"):
+        open_backend("torch")
 
 
 @pytest.mark.parametrize("name", ["mlx", "torch", "coreml", "coreml-cpu"])

@@ -8,6 +8,7 @@ lattice model import
 ├── when it is not confirmed: nothing is downloaded
 ├── when the hub has no such model, or guards it: the hub's reason is shown
 ├── when the model has no safetensors: it is refused
+├── to all formats, of which one cannot be had: the others are stored, and the last line says what is missing and why
 └── of a folder: under its own name, whatever way leads to it; without a licence, or with a configuration that nobody
     can read, it is refused in one line
 """
@@ -200,6 +201,7 @@ def test_import__when_not_confirmed__downloads_nothing(run, tmp_path):
         ("nobody/nothing", "epository"),
         (GATED, "estricted"),
         ("old/pickles", "safetensors"),
+        ("./no-such-folder", "expected a folder that exists"),
     ],
 )
 def test_import__when_the_hub_refuses__says_why(run, name, reason):
@@ -227,6 +229,22 @@ def test_import__of_a_folder_that_is_none__says_why(run, tmp_path, config, licen
     assert done.returncode == 1
     assert f"Error: {reason}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_import__to_all_formats__keeps_those_that_can_be_had(run, tmp_path):
+    save(FAMILIES["opt"], tmp_path / "opt")
+
+    done = run(tmp_path / "opt", "--format", "all", "--licence", "MIT", "--to", tmp_path / "out")
+
+    assert done.returncode == 1
+    assert "onnx-float32 is in the store" in done.stdout
+    assert "coreml-float32 is in the store" in done.stdout
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("Error: expected all formats, got none for mlx: expected a model that")
+    assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == [
+        "coreml-float32",
+        "onnx-float32",
+    ]
 
 
 def test_import__of_a_folder_by_another_way__has_its_own_name(run, tmp_path):

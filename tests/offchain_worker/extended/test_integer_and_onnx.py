@@ -325,6 +325,17 @@ def test_network__in_another_form__is_refused(network, tmp_path, form):
     assert not (tmp_path / "model").exists()
 
 
+def test_network__when_a_shape_is_not_stated__is_refused(network, tmp_path):
+    path = quantise(network, tmp_path / "q.onnx", QuantFormat.QOperator)
+    model = onnx.load(str(path))
+    model.graph.input[0].type.tensor_type.ClearField("shape")
+    onnx.save(model, str(path))
+
+    with pytest.raises(ConversionFailed, match="expected a shape of 'x', got none"):
+        import_onnx(path, tmp_path / "model", **ABOUT)
+    assert not (tmp_path / "model").exists()
+
+
 IMPORT = {"name": "n", "origin": "file q.onnx", "licence": "Apache-2.0"}
 
 

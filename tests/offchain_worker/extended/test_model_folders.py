@@ -15,11 +15,14 @@ import_folder
 ├── what was at the place is replaced when the new folder is whole; after an error it is still there
 ├── when something else than an artifact folder is at the place: it is refused, and left alone
 └── when the source is at the place, or in it: it is refused, and left alone
+write_package
+└── when the packages of a converter are missing: it raises ToolNotInstalled with what to install
 write_manifest
 └── when nobody could read it: it raises BadModel
 """
 
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -31,12 +34,14 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from offchain_worker import manifest as manifests
+from offchain_worker import pipeline
 from offchain_worker.backends import open_for
-from offchain_worker.errors import BadModel, CheckFailed
+from offchain_worker.errors import BadModel, CheckFailed, ToolNotInstalled
 from offchain_worker.pipeline import write_manifest
 from offchain_worker.pipeline.families import FAMILIES
 from offchain_worker.pipeline.families.base import Family
 from offchain_worker.pipeline.importing import describe, import_folder
+from offchain_worker.pipeline.package import About, write_package
 from offchain_worker.pipeline.random_model import build, save
 from offchain_worker.pipeline.xor_model import MANIFEST as XOR
 from offchain_worker.processing import open_preprocess
@@ -246,6 +251,25 @@ def test_import_folder__when_the_source_is_there__leaves_it_alone(inner, bert, t
         import_folder(source, tmp_path / "out", ["torch"], "float32", **ABOUT)
 
     assert (source / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("format", "package", "extra"),
+    [("onnx", "onnx", "pipeline"), ("coreml", "coremltools", "coreml"), ("mlx", "mlx_lm", "mlx")],
+)
+def test_write_package__when_a_converter_is_missing__says_what_to_install(
+    format, package, extra, bert, tmp_path, monkeypatch
+):
+    for name in [name for name in sys.modules if name.split(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    for module in ("convert", "quantize"):
+        monkeypatch.delitem(sys.modules, f"offchain_worker.pipeline.{module}_{format}", False)
+        monkeypatch.delattr(pipeline, f"{module}_{format}", False)
+
+    original, about = from_folder(bert, sequence=16), About("n", "embedding", "s", "MIT")
+    with pytest.raises(ToolNotInstalled, match=rf"'{package}'.*pip install 'lattice\[.*{extra}"):
+        write_package(original, bert, tmp_path / "out", format, "float32", about)
 
 
 def test_write_manifest__when_nobody_could_read_it__raises_bad_model(tmp_path):

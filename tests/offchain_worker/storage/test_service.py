@@ -16,21 +16,26 @@ retrieve
 └── when a block of ours is damaged: it is fetched anew
 pin, unpin
 ├── unpin deletes what no other root needs, and only that
-├── when the fetch fails: it is not pinned
+├── when the fetch fails: it is not pinned; what came is kept for the next try, and unpin deletes it
 └── pinners: Kubo and a pinning service keep it, let it go, and say no when it fails
     └── when they answer with something else than their API: it raises PeerFailed
 peers
 ├── with an address that is none: it raises PeerFailed at once
-└── when they lead elsewhere: it is said where, and not followed
+├── when they lead elsewhere: it is said where, and not followed
+└── they are asked not to pack what they send, and what is packed is not unpacked: a little may become very much
 push
-└── a Kubo node gets the whole graph and pins it
+├── a Kubo node gets the whole graph and pins it, and may take its time to pin
+└── when it answers with something else than its API: it raises PeerFailed
 stat, verify
 └── count what is there; a damaged block is named
 """
 
 import asyncio
+import contextlib
 import gc
+import gzip
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -369,6 +374,19 @@ def test_pin__when_the_fetch_fails__is_not_pinned(node, ours):
     assert ours.pins.all() == []
 
 
+def test_unpin__of_what_a_fetch_left__deletes_it(node, ours):
+    node.blocks_left = 7
+    with pytest.raises(ArtifactMissing):
+        using(ours, Gateway(node.url), do=lambda s: s.pin(node.root, PLENTY))
+    assert ours.has(node.root)
+
+    deleted = ours.unpin(node.root)
+
+    assert deleted > 1
+    assert not ours.has(node.root)
+    assert ours.unpin(node.root) == 0
+
+
 def test_pin__keeps_it_here_and_with_all_pinners(node, second, ours):
     service_token = "secret"
     second.token = service_token
@@ -487,6 +505,26 @@ def test_peers__that_lead_elsewhere__are_not_followed(node, ours, tmp_path):
         retrieve(ours, node.root, tmp_path / "copy", Gateway(node.url))
 
 
+def test_peers__that_pack_what_they_send__are_not_unpacked(node, ours, tmp_path):
+    bomb, asked = gzip.compress(bytes(512 * MIB), 1), []
+
+    def handle(request):
+        asked.append(request.headers["Accept-Encoding"])
+        request.send_response(200)
+        request.send_header("Content-Encoding", "gzip")
+        request.send_header("Content-Length", str(len(bomb)))
+        request.end_headers()
+        with contextlib.suppress(OSError):  # nobody wants all of it
+            request.wfile.write(bomb)
+
+    node.handle = handle
+
+    with pytest.raises(ArtifactMissing, match=r"packed as gzip"):
+        retrieve(ours, node.root, tmp_path / "copy", Gateway(node.url))
+
+    assert set(asked) == {"identity"}
+
+
 def test_push__gives_a_kubo_node_the_whole_graph(ours, model, tmp_path):
     server = IpfsServer(EmbeddedStore(tmp_path / "empty"))
     root = ours.add(model).cid
@@ -499,6 +537,25 @@ def test_push__gives_a_kubo_node_the_whole_graph(ours, model, tmp_path):
     assert asyncio.run(push())
     assert server.store.verify(root, PLENTY) == ours.verify(root, PLENTY)
     server.stop()
+
+
+def test_push__when_the_node_pins_slowly__waits(ours, node):
+    root = ours.add_bytes(b"x")
+    handle = node.handle
+
+    def slow(request):
+        time.sleep(1.5)
+        handle(request)
+
+    node.handle = slow
+
+    async def push():
+        async with Kubo(node.url, timeout_s=0.5) as kubo:
+            await kubo.push(write_car(root, ours.get, PLENTY))
+
+    asyncio.run(push())
+
+    assert node.store.pins.has(root)
 
 
 def test_stat_and_verify__count_what_is_there_and_name_a_damaged_block(node, ours):
