@@ -230,8 +230,10 @@ abstract contract OfferBook is IOfferBook, Revenue {
     /// reputation. The rival's capacity and reputation stand in for the division. Capacity is only claimed, so it must
     /// not outweigh a price; one unit is added to the price so that load and reputation count among free offers too.
     function _weight(Offer memory o, Offer memory rival) private pure returns (uint256) {
-        uint256 full = (uint256(o.capacity) + o.load) * rival.capacity;
-        return (uint256(o.price) + 1) * full * (uint256(rival.reputation) + 1);
+        unchecked {
+            uint256 full = (uint256(o.capacity) + o.load) * rival.capacity; // 17 and 16 bits
+            return (uint256(o.price) + 1) * full * (uint256(rival.reputation) + 1); // 81, 33 and 9 bits
+        }
     }
 
     /* WHAT JOBS DO TO OFFERS */
