@@ -138,7 +138,8 @@ interface IOfferBook is IRevenue {
     /* ACTING */
 
     /// @notice Opens an offer. Only the provider's owner. One open offer per provider and market.
-    /// @dev Emits {OfferOpened}. Reverts with an error above or as {IModelRegistry.requireOfferable}.
+    /// @dev It begins with the reputation of the provider's last offer in the market, less a quarter while jobs are
+    /// under way there. Emits {OfferOpened}. Reverts with an error above or as {IModelRegistry.requireOfferable}.
     /// @param provider Provider of the caller.
     /// @param market Where to offer; its epoch has to be the model's current one.
     /// @param terms What the provider promises.

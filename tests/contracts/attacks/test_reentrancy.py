@@ -4,7 +4,7 @@ The attacker hopes to be paid twice for one balance, or to be credited twice for
 """
 
 import pytest
-from system import ETHER, NATIVE
+from system import ETHER, NATIVE, OUTPUT, plain
 
 
 @pytest.fixture
@@ -67,3 +67,33 @@ def test_token_deposit__entered_again_by_the_token__credits_once(system, project
     assert (thief.tries(), thief.worked()) == (1, False)
     assert system.free(thief, token) == 5 == token.balanceOf(system.vault)
     assert system.vault.accounted(token) == 5
+
+
+@pytest.mark.parametrize("second", ["answer", "refund", "decline", "redeliver"])
+def test_callback__entered_again_into_the_router__finds_the_job_over(
+    system, provider, thief, stranger, second
+):
+    """The thief asks, operates the provider that answers, and tries a second end to the job from its callback."""
+    system.staking.setOperator(provider.number, thief, sender=provider.owner)
+    allow = system.vault.allowModule.encode_input(system.router, True)
+    thief.execute(system.vault, allow, b"", sender=stranger)
+    ask = system.router.request.encode_input(system.asking(callbackGas=200_000))
+    receipt = thief.execute(system.router, ask, b"", sender=stranger)
+    (asked,) = receipt.events.filter(system.router.InferenceRequested)
+    job, price = plain(asked.job), plain(asked.job)["price"]
+    arguments = {
+        "answer": (asked.jobId, job, 1, OUTPUT, [b""]),
+        "refund": (asked.jobId, job),
+        "decline": (asked.jobId, job),
+        "redeliver": (asked.jobId, job, 1, OUTPUT),
+    }
+    answer = system.router.answer.encode_input(*arguments["answer"])
+    again = getattr(system.router, second).encode_input(*arguments[second])
+
+    thief.execute(system.router, answer, again, sender=stranger)
+
+    assert (thief.tries(), thief.worked()) == (1, False)
+    assert system.state(asked.jobId) == "Settled"
+    assert system.router.offer(provider.offer).earned == price
+    assert system.vault.locked(system.router, NATIVE) == price
+    assert system.free(thief) == ETHER - price

@@ -45,6 +45,34 @@ def test_silence__of_one_who_took_the_job_over__pays_the_requester(
     assert system.free(requester) == before + PRICE // 10
 
 
+def test_silence__is_not_forgotten_by_another_offer(system, provider, stranger, chain):
+    """Whoever closes its offer and opens it again begins no better than it ended."""
+    for _ in range(2):
+        asked = system.request(offerId=provider.offer)
+        chain.pending_timestamp = asked.job["deadline"] + 1
+        system.router.refund(asked.id, asked.job, sender=stranger)
+    ended = system.router.offer(provider.offer).reputation
+    first = provider.offer
+    system.router.closeOffer(first, sender=provider.owner)
+    assert system.router.offerOf(provider.number, system.market_id) == 0
+
+    again = system.open_offer(provider)
+
+    assert again == system.router.offerOf(provider.number, system.market_id) != first
+    assert system.router.offer(again).reputation == ended == 72
+
+
+def test_silence__left_behind_with_a_closed_offer__counts_as_a_miss(system, provider):
+    """The next offer is opened just before the jobs of the first are missed."""
+    system.request(offerId=provider.offer)
+    before = system.router.offer(provider.offer).reputation
+    system.router.closeOffer(provider.offer, sender=provider.owner)
+
+    again = system.open_offer(provider)
+
+    assert system.router.offer(again).reputation == before - before // 4
+
+
 def leave(system, griefer):
     """It took its stake away; its offer stands."""
     system.staking.startUnbonding(griefer.number, STAKE, sender=griefer.owner)
