@@ -156,7 +156,7 @@ class Rpc:
         """Called after each try of an endpoint, so that somebody sees that we are alive."""
         self._expected = (chain_id, genesis)
         self._tries = tries
-        self._max_lag_blocks = max_lag_blocks
+        self.max_lag_blocks = max_lag_blocks
         self._surveyed_at = float("-inf")
         self._head: Block | None = None
         """The newest block on which `quorum` endpoints agreed."""
@@ -327,7 +327,7 @@ class Rpc:
         heights = self._heights()
         if len(heights) >= self.quorum:
             reached = sorted(heights.values(), reverse=True)[self.quorum - 1]
-            most = reached + self._max_lag_blocks
+            most = reached + self.max_lag_blocks
             self._rest([e for e, height in heights.items() if height > most], reached)
             for number in (reached, max(reached - 1, 0)):
                 with contextlib.suppress(RpcDisagreement):
@@ -427,7 +427,7 @@ class Rpc:
     def _note_lag(self, endpoint: Endpoint, best: int) -> None:
         if endpoint.height is None:
             return
-        lags = endpoint.height < best - self._max_lag_blocks
+        lags = endpoint.height < best - self.max_lag_blocks
         if lags != endpoint.lags:
             _log.warning(
                 line(
