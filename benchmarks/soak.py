@@ -47,7 +47,7 @@ KEPT_RUNS = 5
 HEAL_TIMEOUT_S = 1200.0
 MOST_REORG = 3
 CONFIRMATIONS = MOST_REORG + 1
-MOST_RECOVERY_S = 30.0
+MOST_RECOVERY_S = 60.0
 """A provider that was killed has to be ready again within this time, 99 times of 100."""
 MOST_WASTE = 0.1
 """Gas of transactions that failed or did nothing, as a part of all the gas that operators paid for."""

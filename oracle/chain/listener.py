@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from oracle.chain.bloom import Bloom
 from oracle.chain.contracts import Contracts
 from oracle.chain.events import EventReader, RouterEvent
-from oracle.chain.history import Log, Topics, read_logs
+from oracle.chain.history import Log, Topics, essence, read_logs
 from oracle.chain.rpc import Block
 from oracle.chain.store import Store
 from oracle.chain.tracker import Tracker
@@ -29,6 +29,8 @@ NEAR_BLOCKS = 32
 BLOCKS_PER_COMMIT = 64
 RESCAN_BLOCKS = 2 * NEAR_BLOCKS
 """How many blocks are read a second time at least; more when more came since the last time."""
+MOST_AT_START = 20_000
+"""How many of the blocks that it catches up with at a start are read a second time."""
 LONGEST_HALT_BLOCKS = 64
 """After a reorg of what was final: how long nothing is answered or sent at most, in blocks."""
 BLOOM_TRIES = 3
@@ -124,8 +126,10 @@ class Listener:
         return max((self._rescanned_up_to or 0) - RESCAN_BLOCKS, 0)
 
     def start(self) -> Head:
-        """Catch up, read the last blocks a second time, and compare open jobs with the contract's own state."""
+        """Catch up, read that a second time, and compare open jobs with the contract's own state."""
+        before = self._store.cursor()
         head = self.tick()
+        self._rescanned_up_to = max(before[0] if before else 0, head.number - MOST_AT_START)
         self._rescan(head)
         self._reconcile()
         self._store.commit()
@@ -193,7 +197,7 @@ class Listener:
         }
         logs: list[Log] = []
         for attempt in range(BLOOM_TRIES):
-            logs = self._rpc.agreed("eth_getLogs", wanted, what_counts=_essence)
+            logs = self._rpc.agreed("eth_getLogs", wanted, what_counts=essence)
             if logs or not self._bloom.may_have(block):
                 self.missed_events += attempt > 0
                 break
@@ -298,10 +302,13 @@ class Listener:
         first = head.number - RESCAN_BLOCKS
         if self._rescanned_up_to is not None:
             first = min(first, self._rescanned_up_to)
-        self._rescanned_up_to = self._cursor()[0]
-        for _, logs in self._logs(
-            [self._reader.topics], max(self._first, first), self._cursor()[0]
-        ):
+        last = self._cursor()[0]
+        if (
+            self._rpc.quorum > 1
+        ):  # endpoints that are a little late would seem to leave the newest out
+            last -= self._rpc.max_lag_blocks
+        self._rescanned_up_to = last
+        for _, logs in self._logs([self._reader.topics], max(self._first, first), last):
             if missed := self._take(logs):
                 self.missed_events += missed
                 _log.warning(line("missed events", jobs=missed, found_by="second reading"))
@@ -321,8 +328,3 @@ class Listener:
                 _log.warning(line("missed events", job=job.job_id, stored=job.status, chain=state))
                 self._add(self._past_of(job.job_id, job.block_number))
                 self._refresh([job.job_id])
-
-
-def _essence(logs: list[Log]) -> list[tuple[str, ...]]:
-    """What several endpoints have to say alike about logs."""
-    return [(log["logIndex"], log["transactionHash"], *log["topics"], log["data"]) for log in logs]

@@ -156,7 +156,7 @@ class Rpc:
         """Called after each try of an endpoint, so that somebody sees that we are alive."""
         self._expected = (chain_id, genesis)
         self._tries = tries
-        self._max_lag_blocks = max_lag_blocks
+        self.max_lag_blocks = max_lag_blocks
         self._surveyed_at = float("-inf")
         self._head: Block | None = None
         """The newest block on which `quorum` endpoints agreed."""
@@ -324,15 +324,28 @@ class Rpc:
         with contextlib.suppress(RpcDisagreement):
             if block := self._agreed_block(claimed):
                 return block
-        latest = self.ask_all("eth_getBlockByNumber", "latest", False)
-        heights = sorted((int(block["number"], 16) for block in latest if block), reverse=True)
+        heights = self._heights()
         if len(heights) >= self.quorum:
-            reached = heights[self.quorum - 1]
+            reached = sorted(heights.values(), reverse=True)[self.quorum - 1]
+            most = reached + self.max_lag_blocks
+            self._rest([e for e, height in heights.items() if height > most], reached)
             for number in (reached, max(reached - 1, 0)):
                 with contextlib.suppress(RpcDisagreement):
                     if block := self._agreed_block(number):
                         return block
         raise RpcDisagreement(f"expected {self.quorum} endpoints to agree on the latest block")
+
+    def _heights(self) -> dict[Endpoint, int]:
+        """The latest block of each endpoint; of those that rest only if the others are too few."""
+        heights: dict[Endpoint, int] = {}
+        now = time.monotonic()
+        for endpoint in self._in_order():
+            if len(heights) >= self.quorum and endpoint.rests_until > now:
+                break
+            with contextlib.suppress(RpcError):
+                block = self._ask(endpoint, "eth_getBlockByNumber", ("latest", False))
+                heights[endpoint] = int(block["number"], 16) if block else 0
+        return heights
 
     def _agreed_block(self, number: int) -> Block | None:
         """The block of `quorum` endpoints; None when as many have none. One that has another is left alone for a while.
@@ -414,7 +427,7 @@ class Rpc:
     def _note_lag(self, endpoint: Endpoint, best: int) -> None:
         if endpoint.height is None:
             return
-        lags = endpoint.height < best - self._max_lag_blocks
+        lags = endpoint.height < best - self.max_lag_blocks
         if lags != endpoint.lags:
             _log.warning(
                 line(

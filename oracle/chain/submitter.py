@@ -24,6 +24,8 @@ RESEND_AFTER_S = 5.0
 """How often rows are looked at while no new block comes, in seconds."""
 RETRY_AFTER_S = 1.0
 """How long a row that a node refused is left alone while no new block comes, in seconds."""
+COUNT_EVERY_S = 15.0
+"""How often the chain's count of the sender's transactions is looked at while nothing is under way, in seconds."""
 STRIKES = 3
 """How often a nonce has to be seen used by a transaction that is not ours before we believe it."""
 
@@ -77,6 +79,7 @@ class Submitter:
         self._hashes: dict[int, str | None] = {}
         """Hashes of blocks by number, as they are during one `check`."""
         self._looked_at: tuple[str, float] = ("", 0.0)
+        self._counted_at = time.monotonic()
         self._waiting: dict[int, float] = {}
         """Rows that wait to be mined, and since when this process has known of them, monotonic."""
         self._doubts = False
@@ -94,6 +97,7 @@ class Submitter:
         self._looked_at = (head.hash, now)
         self._waiting = {row: self._waiting.get(row, now) for row in self._outbox.waiting}
         if not self._outbox.rows("signed", "sent", "mined") and not self._doubts:
+            self._look_for_strangers(head, now)
             return []
         count = self._mined_count(head)
         self._outbox.lowest_nonce = count
@@ -112,6 +116,21 @@ class Submitter:
     def waits_since(self) -> float | None:
         """Since when the oldest row that is not mined has waited, monotonic; None when none waits."""
         return min(self._waiting.values(), default=None)
+
+    def _look_for_strangers(self, head: Head, now: float) -> None:
+        """See now and then, while nothing is under way, whether another program uses the key."""
+        if now - self._counted_at < COUNT_EVERY_S:
+            return
+        self._counted_at = now
+        ours, count = self._outbox.next_nonce(), self._mined_count(head)
+        if count > ours:
+            self._say_stranger(nonce=ours)
+        self._outbox.lowest_nonce = count
+
+    @staticmethod
+    def _say_stranger(**fields: Any) -> None:
+        note = "another program uses this key"
+        _log.error(line("nonce used elsewhere", **fields, note=note))
 
     def doubt(self) -> None:
         """A reorg undid blocks: look again at what was final, even if nothing else is under way."""
@@ -207,14 +226,7 @@ class Submitter:
         if self._strikes[row.id] < STRIKES:
             return []
         del self._strikes[row.id]
-        _log.error(
-            line(
-                "nonce used elsewhere",
-                nonce=row.nonce,
-                purpose=row.purpose,
-                note="another program uses this key",
-            )
-        )
+        self._say_stranger(nonce=row.nonce, purpose=row.purpose)
         self._put(row, "freed")
         return [Outcome(row, "freed")]
 

@@ -7,6 +7,7 @@ transaction
 ├── 26 the node drops it: the same bytes are sent again
 ├── 27 somebody else uses the key
 │   ├── for a nonce of ours: that is noticed, and the answer goes out with the next
+│   ├── while nothing of ours is under way: that is noticed, and the next answer begins with the right one
 │   └── for a later nonce: the gap below is filled by ours, and a person is called
 ├── 28 a second worker
 │   ├── with the same home folder or the same key: it does not start
@@ -25,6 +26,7 @@ from fault_proxy import bump_rule
 from fault_steps import XOR_INPUT, check_books, finish, serving, stopped, table, wait_for
 from live_chain import ASSIGNED, ETHER, OPEN, REFUNDED, SETTLED
 
+from oracle.chain import submitter
 from oracle.chain.events import to_terms
 
 
@@ -137,6 +139,23 @@ def test_fault_27_key_used_for_our_nonce__answered_with_the_next(stuck, market, 
     assert "nonce-used-elsewhere" in caplog.text
     assert stuck.rows() == [("answer", 0, "freed"), ("answer", 1, "final")]
     assert stuck.worker.inferred == [stuck.job_id]
+
+
+def test_fault_27_key_used_while_idle__the_next_answer_has_the_right_nonce(
+    provider, market, chain, caplog, monkeypatch
+):
+    monkeypatch.setattr(submitter, "COUNT_EVERY_S", -1.0)
+    provider.open().tick()
+    from_outside(chain, provider, 0)
+    chain.mine()
+    provider.tick()
+    job_id = market.request()
+
+    finish(provider, market)
+
+    assert caplog.text.count("nonce-used-elsewhere") == 1
+    assert provider.rows() == [("answer", 1, "final")]
+    assert market.state(job_id) == SETTLED
 
 
 def test_fault_27_key_used_for_a_later_nonce__gap_is_filled(provider, market, chain, caplog):

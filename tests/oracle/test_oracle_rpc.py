@@ -30,7 +30,7 @@ tell_all
     └── the first one's refusal
 head, with a quorum
 ├── when the best endpoint is ahead of the others: the block that as many have
-├── when it claims another branch: the block of the majority, and it is left alone
+├── when it claims another branch, or many blocks more: the block of the majority, and it is left alone
 ├── when all are on different branches at the tip: the block below it
 ├── when too few answer: RpcDisagreement
 └── when an endpoint is dark that has failed before: the others do not wait for it
@@ -328,9 +328,12 @@ def test_head__with_a_quorum__is_the_latest_block_that_as_many_have(serve, branc
     assert rpc.disagreements == 0
 
 
-def test_head__when_the_best_endpoint_claims_another_branch__it_is_left_alone(serve, monkeypatch):
+@pytest.mark.parametrize("claimed", ["abX", "abcdefgh"])
+def test_head__when_the_best_endpoint_claims_what_nobody_has__it_is_left_alone(
+    claimed, serve, monkeypatch
+):
     monkeypatch.setattr(rpc_module, "REST_S", 60.0)
-    servers = [serve(branch(*names)) for names in ("abX", "abc", "abc")]
+    servers = [serve(branch(*names)) for names in (claimed, "abc", "abc")]
     rpc = Rpc([server.url for server in servers])
     rpc.head()
     asked = len(servers[0].calls)

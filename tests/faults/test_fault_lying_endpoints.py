@@ -1,5 +1,8 @@
 """One of three endpoints, the best one, lies about blocks, or keeps transactions for itself.
 
+17 logs are left out while events of days are read at a start
+├── by one of three endpoints: by the other two they are found
+└── by the only endpoint, once: they are found by the second reading
 22 an endpoint lies
 ├── about the hashes of blocks: the branch of the other two counts, and no job is undone
 ├── about the time of blocks: no answer is withdrawn as too late
@@ -11,7 +14,16 @@
 import time
 
 import pytest
-from fault_proxy import FaultProxy, constant, lag, later, other_branch, swallow
+from fault_proxy import (
+    FaultProxy,
+    constant,
+    hide_logs,
+    lag,
+    later,
+    limit_ranges,
+    other_branch,
+    swallow,
+)
 from fault_steps import finish
 from live_chain import SETTLED
 
@@ -116,3 +128,33 @@ def test_fault_22_an_endpoint_lies_about_gas__nothing_fails_for_it(
     books = finish(provider, market)
     assert books.reverted == 0
     assert provider.parts.store.read("SELECT gas FROM outbox")[0]["gas"] < 1_000_000
+
+
+def test_fault_17_one_of_three_leaves_history_out__the_others_have_it(
+    provider, market, chain, three
+):
+    provider.open(**urls(three)).crash()
+    job_id = market.request()
+    chain.mine(150)
+    three[0].add(hide_logs(1.0), "eth_getLogs")
+    three[1].add(limit_ranges(40), "eth_getLogs")
+
+    provider.open(**urls(three))
+    steps(provider, lambda: market.state(job_id) == SETTLED)
+
+    finish(provider, market)
+
+
+def test_fault_17_history_is_left_out_once__found_by_the_second_reading(
+    provider, market, chain, three, caplog
+):
+    provider.open(**urls(three[:1])).crash()
+    job_id = market.request()
+    chain.mine(150)
+    three[0].add(hide_logs(1.0), "eth_getLogs", times=1)
+
+    provider.open(**urls(three[:1]))
+    steps(provider, lambda: market.state(job_id) == SETTLED)
+
+    assert "missed-events" in caplog.text
+    finish(provider, market)
