@@ -3,8 +3,8 @@
 A durable cursor (number, hash) says up to where. Near the head, blocks are followed one by one by their parent hashes,
 and their logs are asked for by block hash, so that logs and branch always fit; older blocks are read in ranges. When
 the branch at the cursor is no longer the chain's, the cursor goes back to the common ancestor and the jobs above it
-are undone. (`removed` flags are not used: nodes forget to set them.) Logs that an endpoint leaves out are missed by the
-bloom filter in the block's header, and else by the second reading.
+are undone. (`removed` flags are not used: nodes forget to set them.) That an endpoint leaves logs out is told by the
+bloom filter in the block's header, or else by a second reading: of what a start catches up with, and then every hour.
 """
 
 import logging

@@ -283,6 +283,7 @@ class _Child:
             ProcessLookupError, PermissionError
         ):  # macOS: only zombies are left
             os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):

@@ -23,6 +23,7 @@ import time
 import pytest
 from eth_account import Account
 from fault_proxy import FaultProxy, lose_request, other_branch, refuse, wrong_chain
+from fault_steps import wait_for
 from live_chain import ETHER
 
 from oracle.keys import KeySigner
@@ -90,10 +91,7 @@ def stuck(provider, market, chain):
 def revert(node, market, chain):
     """Let the answer of `stuck` come too late, and see it fail."""
     chain("evm_increaseTime", 4000)
-    for _ in range(4):
-        chain.mine()
-        node.tick()
-    assert node.rows() == [("answer", 0, "reverted")]
+    wait_for(lambda: chain.mine() or (node.tick() and node.rows() == [("answer", 0, "reverted")]))
 
 
 def test_figures__have_the_names_and_labels_of_the_design(stuck, market, chain):
@@ -108,18 +106,18 @@ def test_figures__have_the_names_and_labels_of_the_design(stuck, market, chain):
 
 def test_events__are_counted_when_read_read_again_and_undone(provider, market, chain):
     provider.open(**{"chain.confirmations": 5})
+    listener = provider.parts.listener
     market.request()
-    provider.parts.listener.tick()
-    assert (figure(provider, "events_seen"), figure(provider, "events_duplicate")) == (1, 0)
+    wait_for(lambda: listener.tick() and figure(provider, "events_seen") == 1)
+    assert figure(provider, "events_duplicate") == 0
 
-    provider.parts.listener._rescanned_at = float("-inf")
+    listener._rescanned_at = float("-inf")
     chain.mine()
-    provider.parts.listener.tick()
-    assert (figure(provider, "events_seen"), figure(provider, "events_duplicate")) == (2, 1)
+    wait_for(lambda: listener.tick() and figure(provider, "events_seen") == 2)
+    assert figure(provider, "events_duplicate") == 1
 
     chain.reorg(2)
-    provider.parts.listener.tick()
-    assert figure(provider, "events_undone") == 1
+    wait_for(lambda: listener.tick() and figure(provider, "events_undone") == 1)
 
 
 def test_oldest_unconfirmed__counts_from_when_the_transaction_was_made(stuck, chain, monkeypatch):
@@ -133,9 +131,11 @@ def test_oldest_unconfirmed__counts_from_when_the_transaction_was_made(stuck, ch
     monkeypatch.undo()
 
     chain("evm_setAutomine", True)
-    chain.mine()
-    look_again(stuck)
-    assert figure(stuck, "tx_oldest_unconfirmed_seconds") == 0
+    wait_for(
+        lambda: (
+            chain.mine() or look_again(stuck) or figure(stuck, "tx_oldest_unconfirmed_seconds") == 0
+        )
+    )
 
 
 def look_again(node):
@@ -230,10 +230,7 @@ def test_lost_jobs__when_the_machines_clock_is_ahead__go_by_the_chains(
 
     chain("evm_increaseTime", 4000)
     chain.mine()
-    provider.parts.provider._listened_at = float("-inf")
-    provider.parts.provider.step()
-
-    assert figure(provider, "lost_jobs") == 1
+    wait_for(lambda: look_again(provider) or figure(provider, "lost_jobs") == 1)
 
 
 def test_stake_at_risk__is_the_providers_stake(provider, chain):
@@ -249,10 +246,7 @@ def test_chain_lag__grows_while_events_cannot_be_read(provider, market, chain):
         proxy.add(refuse(-32000, "not now"), "eth_getLogs")
         chain.mine(12)
 
-        provider.parts.provider._listened_at = float("-inf")
-        provider.parts.provider.step()
-
-        assert figure(provider, "chain_lag_blocks") == 12
+        wait_for(lambda: look_again(provider) or figure(provider, "chain_lag_blocks") == 12)
 
 
 @pytest.mark.parametrize("fault", [lose_request, other_branch, wrong_chain(5)])

@@ -96,12 +96,17 @@ def test_readyz__when_the_endpoint_is_lost__says_why_and_livez_still_yes(served)
     assert get(served.port, "/readyz")[0] == 200
 
 
+def listen(node):
+    """One step in which the chain is asked for news."""
+    node.parts.provider._listened_at = float("-inf")
+    return node.parts.provider.step() >= 0
+
+
 @pytest.mark.parametrize("comes", [True, False])
 def test_readyz__when_the_model_is_not_here__says_no_while_a_job_waits(comes, served, market):
     served.worker.failures = [ArtifactMissing("no folder bafy: fetch it first")]
     job_id = market.request()
-    served.parts.provider._listened_at = float("-inf")
-    served.parts.provider.step()
+    wait_for(lambda: listen(served) and served.worker.inferred)
 
     status, text = get(served.port, "/readyz")
     assert (status, json.loads(text)["reasons"]) == (
