@@ -24,6 +24,7 @@ from offchain_worker.hardware import Hardware, detect, memory_bytes
 from offchain_worker.manifest import Manifest, inside
 from offchain_worker.processing import open_postprocess, open_preprocess
 from offchain_worker.processing.base import Postprocess, Preprocess
+from offchain_worker.storage.chunking import size_on_disk
 
 MEMORY_PER_FILE_BYTE = 3
 """What a model takes in memory for each byte of its files: the file, a runtime's own copy, and values in between.
@@ -121,7 +122,7 @@ class Models:
             WorkerError: As `get`, or no backend runs it.
         """
         folder = self._artifacts.folder(model_cid)
-        self._require_room(copies * needed_bytes(_file_bytes(folder, manifests.load(folder))))
+        self._require_room(copies * needed_bytes(_file_bytes(folder)))
         figures = self._artifacts.cache / FIGURES
         return choose(folder, model_cid, figures, only=self._backend, hardware=self._hardware())
 
@@ -146,7 +147,7 @@ class Models:
         folder = self._artifacts.folder(model_cid)
         manifest = manifests.load(folder)
         backend, profile = self._open(model_cid, manifest)
-        needed = needed_bytes(_file_bytes(folder, manifest), profile)
+        needed = needed_bytes(_file_bytes(folder), profile)
         self._require_room(needed)
         # Room is made before loading, so that there is never more in memory than may be.
         while self._loaded and (
@@ -215,5 +216,6 @@ def needed_bytes(file_bytes: int, profile: Profile | None = None) -> int:
     return max(file_bytes, int(MEMORY_PER_PEAK_BYTE * profile.peak_bytes))
 
 
-def _file_bytes(folder: Path, manifest: Manifest) -> int:
-    return sum(inside(folder, name).stat().st_size for name in manifest.files)
+def _file_bytes(folder: Path) -> int:
+    """Return the size of all files but the manifest: some runtimes load more of them than it names."""
+    return size_on_disk(folder) - inside(folder, manifests.FILE_NAME).stat().st_size

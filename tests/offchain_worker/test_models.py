@@ -5,6 +5,7 @@ get
 ├── when there are more than max_models: the one not used for longest is closed
 ├── when they would take too much memory: as many of these are closed as needed
 ├── when one alone would take too much memory: it raises ModelTooLarge before loading, and the others stay
+├── files that the manifest does not name count, too: a runtime may load them
 ├── the second time, nothing is loaded
 ├── when it was measured: it runs on the fastest, takes the memory that was measured, and batches if both agree
 ├── when it was measured after it was loaded: it moves to the fastest
@@ -102,6 +103,19 @@ def test_get__when_memory_is_short__closes_those_not_used_for_longest(artifacts,
 
     assert closed == [second.backend]
     assert models.get(cids[0]) is first
+
+
+def test_get__with_files_that_the_manifest_does_not_name__counts_them(
+    artifacts, store, xor_folder, tmp_path, xor_cid
+):
+    shutil.copytree(xor_folder, tmp_path / "more")
+    (tmp_path / "more/deep").mkdir()
+    (tmp_path / "more/deep/weights").write_bytes(bytes(10_000))
+    models = Models(artifacts, None, 9)
+
+    more = models.get(str(store.add_folder(tmp_path / "more"))).memory_bytes
+
+    assert more == models.get(xor_cid).memory_bytes + 3 * 10_000
 
 
 def test_get__when_one_is_too_large_for_memory__refuses_it_and_keeps_the_others(
