@@ -10,6 +10,7 @@ poisonous job can break is this process. It ends when stdin does.
 
 import os
 import resource
+import signal
 import sys
 import threading
 from collections import deque
@@ -168,11 +169,13 @@ def _measure(worker: Worker, model: str) -> dict[str, Any]:
 
 
 def _read(inbox: Inbox) -> None:
-    """Take messages in, also while a model runs. End the process when nobody can ask any more."""
+    """Take messages in, also while a model runs. End when nobody can ask any more, with what a model has started."""
     unpacker = frames.Unpacker()
     while piece := os.read(0, _PIECE_BYTES):
         for message in unpacker.feed(piece):
             inbox.put(message)
+    if os.getpgrp() == os.getpid():  # else the group is not ours to end
+        os.killpg(0, signal.SIGKILL)
     os._exit(0)
 
 
