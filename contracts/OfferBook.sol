@@ -18,8 +18,8 @@ abstract contract OfferBook is IOfferBook, Revenue {
 
     /* CONSTANTS */
 
-    /// @notice Stake behind one ticket, in wei.
-    uint256 public constant TICKET_STAKE = 0.1 ether;
+    /// @notice Stake behind one ticket, in the smallest unit of what is staked: the least stake of a provider.
+    uint256 public immutable TICKET_STAKE;
 
     /// @notice Most tickets of one offer.
     uint256 public constant MAX_TICKETS = 7;
@@ -57,6 +57,7 @@ abstract contract OfferBook is IOfferBook, Revenue {
         uint16 feeBps
     ) Revenue(vault, registry, staking, treasury) {
         FEE_BPS = feeBps;
+        TICKET_STAKE = staking.MIN_STAKE();
     }
 
     /* OFFERING */

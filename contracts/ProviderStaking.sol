@@ -83,9 +83,10 @@ contract ProviderStaking is IProviderStaking, Delegation {
     /// @notice Fixes for ever what is staked and who may pause.
     /// @param vault Keeps the money.
     /// @param token ERC-20 address that is staked in, or the zero address for the native token.
-    /// @param minStake Least stake of a provider, in the smallest unit of `token`.
+    /// @param minStake Least stake of a provider, in the smallest unit of `token`; at least 1.
     /// @param access See {ACCESS}.
     constructor(IVault vault, address token, uint256 minStake, address access) {
+        require(minStake > 0, StakingTooLow(minStake, 1));
         VAULT = vault;
         TOKEN = token;
         MIN_STAKE = minStake;

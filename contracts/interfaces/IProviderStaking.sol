@@ -103,7 +103,7 @@ interface IProviderStaking is IDelegation {
 
     /// @notice The stake would be below the minimum.
     /// @param stake Stake after the call.
-    /// @param minimum Least stake.
+    /// @param minimum Least stake; 1 when a contract is deployed that would need none.
     error StakingTooLow(uint256 stake, uint256 minimum);
 
     /// @notice An operator or payout address is zero.

@@ -16,7 +16,8 @@ openOffer
 │       RegistryTokenMismatch, RegistryPolicyNotAllowed, RegistryPolicyInvalid
 ├── when a member of the market has dirty upper bits
 │   └── it reverts
-└── it opens, with one ticket per 0.1 ether of stake up to seven
+├── it opens, with one ticket per least stake up to seven
+└── where stakes are in a token of few decimals, it does too
 closeOffer
 ├── when there is no such offer
 │   └── it reverts with OfferUnknown(offerId)
@@ -118,6 +119,29 @@ def test_open_offer__when_stake_is_too_low__reverts(system, newcomer):
 
     with ape.reverts(system.router.OfferStakeTooLow, **{"stake": 0, "required": STAKE}):
         system.open_offer(newcomer)
+
+
+def test_open_offer__where_stakes_are_in_a_token_of_few_decimals__gives_tickets(
+    system, newcomer, accounts, project
+):
+    deployer, owner, least = accounts[0], newcomer.owner, 100_000  # a tenth of a token with six
+    token = deployer.deploy(project.MockToken, 0)
+    staking = deployer.deploy(project.ProviderStaking, system.vault, token, least, system.access)
+    s = system.router
+    router = deployer.deploy(
+        *(project.InferenceRouter, system.vault, system.registry, staking, system.treasury),
+        *(s.FEE_BPS(), s.RING_BITS(), s.ACCESS(), s.SIGNATURE()),
+    )
+    token.mint(owner, 4 * least, sender=owner)
+    token.approve(system.vault, 4 * least, sender=owner)
+    system.vault.deposit(owner, token, 4 * least, sender=owner)
+    system.vault.allowModule(staking, True, sender=owner)
+    staking.register(newcomer.operator, owner, 3 * least, sender=owner)
+
+    router.openOffer(1, system.market, offer_terms(), sender=owner)
+
+    assert router.TICKET_STAKE() == least
+    assert router.ticketCount(system.market_id) == router.ticketsOf(1) == 3
 
 
 @pytest.mark.parametrize("member", [1, 2, 3, 4, 5, 6])

@@ -1,5 +1,8 @@
 """ProviderStaking: register, stake, unbond, keys
 
+deploy
+└── when no stake would be needed
+    └── it reverts with StakingTooLow(stake, minimum)
 register
 ├── when the stake is below the minimum
 │   └── it reverts with StakingTooLow(stake, minimum)
@@ -39,6 +42,11 @@ import pytest
 from system import NATIVE, STAKE
 
 DAY = 86_400
+
+
+def test_deploy__when_no_stake_would_be_needed__reverts(system, project):
+    with ape.reverts(project.ProviderStaking.StakingTooLow, **{"stake": 0, "minimum": 1}):
+        system.deployer.deploy(*(project.ProviderStaking, system.vault, NATIVE, 0, system.access))
 
 
 def test_register__when_stake_is_too_low__reverts(system, stranger):
