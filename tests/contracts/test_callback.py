@@ -7,6 +7,8 @@ callback
 │   └── the answer reverts with RouterCallbackGasTooLow, or runs out of gas, and the job stays assigned
 ├── when the consumer calls back into the router
 │   └── it cannot settle, refund or redeliver again
+├── when none is asked for
+│   └── nobody is called, and the job is Settled
 └── it is called once, with at least the gas asked for
 redeliver
 ├── when the caller is not the requester
@@ -106,6 +108,16 @@ def test_callback__is_called_once_with_its_gas(system, provider, consumer, asked
 
     assert (consumer.calls(), consumer.lastJobId(), consumer.stored()) == (1, asked.id, OUTPUT)
     assert 99_000 < consumer.gasGiven() <= 100_000
+
+
+def test_callback__when_none_is_asked_for__nobody_is_called(system, provider, consumer, requester):
+    receipt = consumer.ask(system.asking(), value=PRICE, sender=requester)
+    (event,) = receipt.events.filter(system.router.InferenceRequested)
+
+    system.answer(Asked(event.jobId, plain(event.job), receipt), provider)
+
+    assert system.state(event.jobId) == "Settled"
+    assert consumer.calls() == 0
 
 
 def test_callback__when_requester_is_no_contract__is_delivered(system, provider):

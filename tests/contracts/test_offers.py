@@ -16,7 +16,7 @@ openOffer
 │       RegistryTokenMismatch, RegistryPolicyNotAllowed, RegistryPolicyInvalid
 ├── when a member of the market has dirty upper bits
 │   └── it reverts
-├── it opens, with one ticket per least stake up to seven
+├── it opens, with one ticket per least stake up to seven, also with the least of each term
 └── where stakes are in a token of few decimals, it does too
 closeOffer
 ├── when there is no such offer
@@ -89,6 +89,12 @@ def test_open_offer__when_caller_is_only_the_operator__reverts(system, newcomer)
 def test_open_offer__when_a_term_is_out_of_range__reverts(system, newcomer, term):
     with ape.reverts(system.router.OfferTermsInvalid, **term):
         system.open_offer(newcomer, **term)
+
+
+def test_open_offer__with_the_least_of_each_term__opens(system, newcomer):
+    offer = system.open_offer(newcomer, **{"capacity": 1, "inputUnits": 1, "minWindow": 10})
+
+    assert system.router.ticketsOf(offer) == 1
 
 
 def test_open_offer__when_one_is_open__reverts(system, accounts):
