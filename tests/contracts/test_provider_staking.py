@@ -232,7 +232,7 @@ def test_finish_unbonding__when_too_early__reverts(system, provider, chain):
 
 def test_finish_unbonding__frees_the_money(system, provider, chain):
     system.staking.startUnbonding(provider.number, STAKE, sender=provider.owner)
-    chain.pending_timestamp += 14 * DAY + 1
+    chain.pending_timestamp = system.staking.providerOf(provider.number).unlockAt
 
     receipt = system.staking.finishUnbonding(provider.number, sender=provider.owner)
 

@@ -505,6 +505,9 @@ def test_undelay__leaves_a_day_after_it_was_announced(ready, requester, chain):
     assert receipt.events == [ready.vault.Undelayed(requester, NATIVE, ETHER // 4)]
     assert ready.free(requester) == before + ETHER // 4
     assert ready.vault.delayed(requester, NATIVE) == ETHER * 3 // 4
+    assert ready.vault.leavingOf(requester, NATIVE) == (0, 0)
+    with ape.reverts(ready.vault.VaultStillDelayed, **{"at": 0}):
+        ready.vault.undelay(NATIVE, sender=requester)
 
 
 def test_undelay__what_was_announced_can_still_be_spent(ready, requester, signed, settle, chain):

@@ -5,6 +5,7 @@ slash
 │   └── it reverts with StakingNotSlasher(slasher, provider)
 ├── when the evidence was used
 │   └── it reverts with StakingEvidenceUsed(slasher, evidence)
+├── when nothing is left, it takes nothing
 ├── it never takes more than half of what can be slashed
 ├── it takes the same part of own and delegated stake, on its way out or not
 ├── when the provider has allowed the slasher only now
@@ -196,6 +197,17 @@ def test_slash__conserves_money(
     assert system.free(accounts[7]) <= loss
     assert system.vault.locked(staking, NATIVE) == staking.slashableOf(number)
     chain.restore(snapshot)
+
+
+def test_slash__when_nothing_is_left__takes_nothing(system, provider, slash, chain):
+    system.staking.startUnbonding(provider.number, STAKE, sender=provider.owner)
+    chain.pending_timestamp = system.staking.providerOf(provider.number).unlockAt
+    system.staking.finishUnbonding(provider.number, sender=provider.owner)
+
+    receipt = slash(1)
+
+    assert receipt.events == []
+    assert system.vault.locked(system.staking, NATIVE) == 0
 
 
 def test_allow_slasher__ends_after_unbonding_only(system, provider, slash, slasher, chain):
