@@ -15,3 +15,10 @@ def proxy(chain: Anvil) -> Iterator[FaultProxy]:
     """An endpoint in front of the chain. It behaves until a fault is added."""
     with FaultProxy(chain.url) as running:
         yield running
+
+
+@pytest.fixture
+def three(chain: Anvil) -> Iterator[tuple[FaultProxy, FaultProxy, FaultProxy]]:
+    """Three endpoints of one chain, asked in this order."""
+    with FaultProxy(chain.url) as one, FaultProxy(chain.url) as two, FaultProxy(chain.url) as last:
+        yield one, two, last

@@ -26,7 +26,6 @@ import time
 
 import pytest
 from fault_proxy import (
-    FaultProxy,
     delay,
     forge_receipt,
     go_dark,
@@ -51,6 +50,7 @@ from fault_steps import (
     serving,
     stopped,
     table,
+    urls,
     wait_for,
 )
 from live_chain import ASSIGNED, REFUNDED, SETTLED, start_anvil
@@ -58,17 +58,6 @@ from tcp_proxy import TcpProxy
 
 from oracle.chain.heads import Heads
 from oracle.errors import WrongChain
-
-
-@pytest.fixture
-def three(chain):
-    """Three endpoints of one chain."""
-    with FaultProxy(chain.url) as one, FaultProxy(chain.url) as two, FaultProxy(chain.url) as last:
-        yield one, two, last
-
-
-def urls(proxies):
-    return {"chain.rpc_urls": [proxy.url for proxy in proxies]}
 
 
 def steps(node, times):

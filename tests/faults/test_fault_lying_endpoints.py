@@ -15,7 +15,6 @@ import time
 
 import pytest
 from fault_proxy import (
-    FaultProxy,
     constant,
     hide_logs,
     lag,
@@ -24,19 +23,8 @@ from fault_proxy import (
     other_branch,
     swallow,
 )
-from fault_steps import finish
+from fault_steps import finish, urls
 from live_chain import SETTLED
-
-
-@pytest.fixture
-def three(chain):
-    """Three endpoints of one chain; the first, which is asked first, is the liar."""
-    with FaultProxy(chain.url) as one, FaultProxy(chain.url) as two, FaultProxy(chain.url) as last:
-        yield one, two, last
-
-
-def urls(proxies):
-    return {"chain.rpc_urls": [proxy.url for proxy in proxies]}
 
 
 def steps(node, done, most=60):

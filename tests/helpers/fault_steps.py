@@ -4,19 +4,25 @@ import contextlib
 import signal
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from subprocess import Popen
 from types import SimpleNamespace
 from typing import Any
 
 from chain_audit import Books, audit
+from fault_proxy import FaultProxy
 from live_chain import TIMEOUT_S, Market, Node
 from numpy import array, float32
 
 from offchain_worker.payload import encode
 
 XOR_INPUT = encode({"x": array([[0.0, 1.0]], float32)})
+
+
+def urls(proxies: Iterable[FaultProxy]) -> dict[str, list[str]]:
+    """The setting that lets a provider use these endpoints."""
+    return {"chain.rpc_urls": [proxy.url for proxy in proxies]}
 
 
 def wait_for(condition: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> Any:
