@@ -249,7 +249,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712, Multicall {
         (, uint256 place) = _requireJob(jobId, job, JobState.Assigned);
         _requireOperator(job.provider);
         require(block.timestamp <= job.exclusiveUntil, RouterTooLate(block.timestamp, job.exclusiveUntil));
-        _update(job.offerId, false, 0);
+        _miss(job.offerId);
         Job memory next = job;
         next.provider = 0;
         next.bond = 0;
@@ -279,7 +279,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712, Multicall {
                 block.timestamp > job.exclusiveUntil,
                 RouterTooEarly(block.timestamp, uint256(job.exclusiveUntil) + 1)
             );
-            _update(job.offerId, false, 0);
+            _miss(job.offerId);
         }
         o.load += 1;
         _save(offerId, o);
@@ -302,7 +302,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712, Multicall {
         (JobState before, bytes32 hash, uint256 place) = _requireWaiting(jobId, job);
         require(block.timestamp > job.deadline, RouterTooEarly(block.timestamp, uint256(job.deadline) + 1));
         if (before == JobState.Assigned) {
-            _update(job.offerId, false, 0);
+            _miss(job.offerId);
         }
         _refund(jobId, place, job, hash, uint256(job.price) + job.bond);
     }
@@ -324,7 +324,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712, Multicall {
         if (decided == IResolution.Outcome.Upheld) {
             _settle(jobId, place, job, units, output, outcome);
         } else {
-            _update(job.offerId, false, 0);
+            _miss(job.offerId);
             _refund(jobId, place, job, outcome, job.price);
         }
     }
@@ -351,7 +351,7 @@ contract InferenceRouter is IInferenceRouter, OfferBook, EIP712, Multicall {
     ) private {
         uint256 paid = (uint256(job.price) / job.units) * units; // price is a multiple of units
         _store(place, jobId, outcome, JobState.Settled);
-        _update(job.offerId, true, paid);
+        _succeed(job.offerId, paid);
         if (paid < job.price) VAULT.release(job.requester, job.token, job.price - paid);
 
         bool delivered = true;

@@ -239,13 +239,17 @@ abstract contract OfferBook is IOfferBook, Revenue {
 
     /* WHAT JOBS DO TO OFFERS */
 
-    /// @dev A job of the offer ended or went elsewhere, see {OfferCellLib.changed}: well or not, with `amount` more
-    /// earned.
-    function _update(uint32 offerId, bool well, uint256 amount) internal {
+    /// @dev A job of the offer ended well and earned `amount`, see {OfferCellLib.succeeded}.
+    function _succeed(uint32 offerId, uint256 amount) internal {
         OfferCell cell = _offers[offerId];
         uint256 earned = uint88(OfferCell.unwrap(cell)) + amount;
         require(earned <= type(uint88).max, OfferEarningsFull(earned, type(uint88).max));
-        _offers[offerId] = cell.changed(well, amount);
+        _offers[offerId] = cell.succeeded(amount);
+    }
+
+    /// @dev A job of the offer ended otherwise, or went elsewhere, see {OfferCellLib.missed}.
+    function _miss(uint32 offerId) internal {
+        _offers[offerId] = _offers[offerId].missed();
     }
 
     /* INTERNALS */

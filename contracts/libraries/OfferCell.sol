@@ -7,7 +7,7 @@ import {IOfferBook} from "../interfaces/IOfferBook.sol";
 /// @dev Packed by hand, because Solidity writes a struct member by member: five writes for one word.
 type OfferCell is uint256;
 
-using {OfferCellLib.unpack, OfferCellLib.changed, OfferCellLib.cleared} for OfferCell global;
+using {OfferCellLib.unpack, OfferCellLib.succeeded, OfferCellLib.missed, OfferCellLib.cleared} for OfferCell global;
 
 /// @title OfferCellLib
 /// @notice Packs and unpacks an {OfferCell}.
@@ -45,19 +45,33 @@ library OfferCellLib {
         return OfferCell.wrap(OfferCell.unwrap(cell) & ~uint256(type(uint88).max));
     }
 
-    /// @notice The cell after one of its jobs ended or went elsewhere: one job less, `amount` more earned, and the
-    /// reputation risen by 1/16 of what is missing to the best when it ended well, or fallen by a quarter.
+    /// @notice The cell after one of its jobs ended well: one job less, `amount` more earned, and the reputation risen
+    /// by 1/16 of what is missing to the best.
     /// @dev Works on the word, because taking all members apart and together again costs every answer 1,000 gas. No
     /// member can run over into the next: the caller has checked `load` and `earned`, and the reputation stays within
-    /// its byte.
-    function changed(OfferCell cell, bool well, uint256 amount) internal pure returns (OfferCell) {
-        uint256 word = OfferCell.unwrap(cell);
-        uint256 reputation = uint8(word >> 224);
+    /// its byte. The same in {missed}.
+    function succeeded(OfferCell cell, uint256 amount) internal pure returns (OfferCell) {
         unchecked {
-            word -= 1 << 192;
-            if (well) word += (((type(uint8).max - reputation) / 16) << 224) + amount;
-            else word -= (reputation / 4) << 224;
+            uint256 missing = type(uint8).max - _reputation(cell);
+            return OfferCell.wrap(_relieved(cell) + ((missing / 16) << 224) + amount);
         }
-        return OfferCell.wrap(word);
+    }
+
+    /// @notice The cell after one of its jobs went elsewhere, or ended without an answer that counts: one job less, and
+    /// the reputation fallen by a quarter.
+    function missed(OfferCell cell) internal pure returns (OfferCell) {
+        unchecked {
+            return OfferCell.wrap(_relieved(cell) - ((_reputation(cell) / 4) << 224));
+        }
+    }
+
+    function _relieved(OfferCell cell) private pure returns (uint256) {
+        unchecked {
+            return OfferCell.unwrap(cell) - (1 << 192);
+        }
+    }
+
+    function _reputation(OfferCell cell) private pure returns (uint256) {
+        return uint8(OfferCell.unwrap(cell) >> 224);
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 import {IOfferBook} from "../interfaces/IOfferBook.sol";
 import {IProviderStaking} from "../interfaces/IProviderStaking.sol";
@@ -65,14 +66,10 @@ abstract contract Revenue is IRevenue {
         require(fees <= type(uint96).max, RevenueFeesFull(fees, type(uint96).max));
         // forge-lint: disable-next-line(unsafe-typecast) -- checked in the line above
         revenue.fees = uint96(fees);
-        revenue.earned = uint96(_capped(revenue.earned + earned, type(uint96).max));
-        if (price > 0) revenue.units = uint64(_capped(revenue.units + earned / price, type(uint64).max));
+        revenue.earned = uint96(Math.min(revenue.earned + earned, type(uint96).max));
+        if (price > 0) revenue.units = uint64(Math.min(revenue.units + earned / price, type(uint64).max));
         _revenue[market.modelId][market.epoch] = revenue;
 
         VAULT.releaseSplit(market.token, [STAKING.payoutOf(provider), receiver], [toProvider, toModel]);
-    }
-
-    function _capped(uint256 value, uint256 limit) private pure returns (uint256) {
-        return value < limit ? value : limit;
     }
 }

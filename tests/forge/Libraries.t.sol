@@ -122,12 +122,15 @@ contract LibrariesTest {
         word = (word | (1 << 192)) & ~uint256(1 << 87); // a job under way, and room for what is earned
         amount %= 2 ** 87;
         IOfferBook.Offer memory o = OfferCell.wrap(word).unpack();
-        if (!answered) amount = 0; // only an answer earns
-        IOfferBook.Offer memory found = OfferCell.wrap(word).changed(answered, amount).unpack();
+        OfferCell cell = OfferCell.wrap(word);
+        IOfferBook.Offer memory found = (answered ? cell.succeeded(amount) : cell.missed()).unpack();
         o.load -= 1;
-        if (answered) o.reputation += (255 - o.reputation) / 16;
-        else o.reputation -= o.reputation / 4;
-        o.earned += amount;
+        if (answered) {
+            o.reputation += (255 - o.reputation) / 16;
+            o.earned += amount;
+        } else {
+            o.reputation -= o.reputation / 4;
+        }
         require(keccak256(abi.encode(found)) == keccak256(abi.encode(o)), "another member changed");
     }
 

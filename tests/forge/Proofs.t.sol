@@ -112,7 +112,7 @@ contract ProofsTest {
         IOfferBook.Offer memory before = OfferCell.wrap(word).unpack();
         if (before.load == 0 || uint256(before.earned) + amount > type(uint88).max) return;
         assert(OfferCell.unwrap(OfferCellLib.pack(before)) == word);
-        IOfferBook.Offer memory found = OfferCell.wrap(word).changed(well, well ? amount : 0).unpack();
+        IOfferBook.Offer memory found = _ended(OfferCell.wrap(word), well, amount).unpack();
 
         assert(found.load == before.load - 1);
         assert(found.earned == before.earned + (well ? amount : 0));
@@ -120,6 +120,10 @@ contract ProofsTest {
         assert(found.price == before.price && found.provider == before.provider);
         assert(found.capacity == before.capacity && found.inputUnits == before.inputUnits);
         assert(found.minWindow == before.minWindow);
+    }
+
+    function _ended(OfferCell cell, bool well, uint88 amount) private pure returns (OfferCell) {
+        return well ? cell.succeeded(amount) : cell.missed();
     }
 
     /// @notice A job's cell knows its job among all that share its place, and its state.
