@@ -191,14 +191,17 @@ def test_request__with_value__works_for_someone_who_never_deposited(ready, ask, 
     assert ready.vault.locked(ready.batches, NATIVE) == 5 * PRICE
 
 
-def test_request__with_value_for_a_token_batch__reverts(ready, ask, provider, accounts, project):
+@pytest.mark.parametrize("value", [1, 5 * PRICE])
+def test_request__with_value_for_a_token_batch__reverts(
+    ready, ask, provider, accounts, project, value
+):
     token = accounts[0].deploy(project.MockToken, 0)
     model = ready.register_model(accounts[7], keccak(b"paid in tokens"), token=token.address)
     market = ready.market_of(model, token=token.address)
     offer = ready.open_offer(provider, market)
 
-    with ape.reverts(ready.batches.BatchValueNotNeeded, **{"sent": 5 * PRICE}):
-        ask(market=market, offerId=offer, value=5 * PRICE)
+    with ape.reverts(ready.batches.BatchValueNotNeeded, **{"sent": value}):
+        ask(market=market, offerId=offer, value=value)
 
 
 def test_request__in_a_token__locks_the_token(ready, ask, provider, accounts, project, requester):

@@ -120,6 +120,15 @@ def test_callback__when_none_is_asked_for__nobody_is_called(system, provider, co
     assert consumer.calls() == 0
 
 
+def test_callback__with_the_least_gas__is_called_in_vain(system, provider, consumer, requester):
+    receipt = consumer.ask(system.asking(callbackGas=1), value=PRICE, sender=requester)
+    (event,) = receipt.events.filter(system.router.InferenceRequested)
+
+    system.answer(Asked(event.jobId, plain(event.job), receipt), provider)
+
+    assert system.state(event.jobId) == "SettledUndelivered"
+
+
 def test_callback__when_requester_is_no_contract__is_delivered(system, provider):
     asked = system.request(callbackGas=50_000)
 

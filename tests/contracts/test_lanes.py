@@ -69,13 +69,15 @@ def test_request__under_a_resolution__reverts(system, lanes, requester, stranger
         lanes.request(system.asking(market=market), TIP, 2**40 - 1, sender=requester)
 
 
-def test_request__when_the_promise_is_out_of_range__reverts(system, lanes, requester, chain):
-    asked = system.asking()
+@pytest.mark.parametrize("late", [-1, 0, 601])
+def test_request__when_the_promise_is_out_of_range__reverts(system, lanes, requester, chain, late):
     now = chain.pending_timestamp + 1
+    asked, due = system.asking(deadline=now + 600), now + late
     chain.pending_timestamp = now  # of the block that the next transaction is in
-    for due in (now, now - 1, asked["deadline"] + 1):
-        with ape.reverts(lanes.LaneDueOutOfRange, **{"dueAt": due}):
-            lanes.request(asked, TIP, due, sender=requester)
+
+    expected = {"dueAt": due, "earliest": now + 1, "latest": now + 600}
+    with ape.reverts(lanes.LaneDueOutOfRange, **expected):
+        lanes.request(asked, TIP, due, sender=requester)
 
 
 def test_request__without_money_or_opt_in__reverts(system, lanes, requester, stranger):

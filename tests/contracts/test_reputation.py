@@ -88,6 +88,10 @@ def test_deploy__when_no_fee_counts_as_a_success__reverts(system, project, stran
     assert type(refused.value).__name__ == "ReputationUnitMissing"
 
 
+def test_deploy__with_the_least_fee__works(project, system, stranger):
+    assert stranger.deploy(project.Reputation, system.router, 1).UNIT_FEE() == 1
+
+
 def record(reputation, asked, sender, units=1, output=OUTPUT):
     return reputation.recordSuccess(asked.id, asked.job, units, output, sender=sender)
 
