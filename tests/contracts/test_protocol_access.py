@@ -48,16 +48,31 @@ def test_pause__when_not_through_the_access_manager__reverts(system, stranger):
             system.access.execute(contract, call.encode_input(0), sender=stranger)
 
 
-def test_pause__when_too_long__reverts(system, chain):
-    until = chain.pending_timestamp + 8 * DAY
-    with ape.reverts(system.router.RouterPauseTooLong, **{"until": until}):
-        system.access.execute(
-            system.router, system.router.pauseRequests.encode_input(until), sender=system.deployer
-        )
-    with ape.reverts(system.staking.StakingPauseTooLong, **{"until": until}):
-        system.access.execute(
-            system.staking, system.staking.pauseStakes.encode_input(until), sender=system.deployer
-        )
+@pytest.mark.parametrize("what", ["router", "staking"])
+def test_pause__when_too_long__reverts(system, chain, what):
+    call, error = {
+        "router": (system.router.pauseRequests, system.router.RouterPauseTooLong),
+        "staking": (system.staking.pauseStakes, system.staking.StakingPauseTooLong),
+    }[what]
+    contract, now = getattr(system, what), chain.pending_timestamp + 1
+    latest = now + 7 * DAY
+    chain.pending_timestamp = now  # of the block that the next transaction is in
+
+    with ape.reverts(error, **{"until": latest + 1, "latest": latest}):
+        system.access.execute(contract, call.encode_input(latest + 1), sender=system.deployer)
+
+
+def test_pause__of_the_longest_time__works(system, chain):
+    for contract, call in (
+        (system.router, system.router.pauseRequests),
+        (system.staking, system.staking.pauseStakes),
+    ):
+        now = chain.pending_timestamp + 1
+        chain.pending_timestamp = now
+        until = now + 7 * DAY
+        receipt = system.access.execute(contract, call.encode_input(until), sender=system.deployer)
+        assert receipt.timestamp == now
+        assert receipt.events[0].event_arguments == {"until": until}
 
 
 def test_pause__stops_what_is_new(system, provider, pause, stranger):
