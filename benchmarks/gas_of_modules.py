@@ -11,7 +11,7 @@ import ape
 from eth_account import Account
 from eth_utils import keccak
 from gas_system import Bench, dense  # puts the helpers on the path
-from system import ETHER, NATIVE, Provider, compact, waiting
+from system import ETHER, NATIVE, Asked, Provider, compact, waiting
 
 from offchain_worker import batch_tree
 
@@ -139,34 +139,36 @@ class ResolutionRows:
         self.offer = s.open_offer(self.provider, self.market)
         s.vault.allowModule(s.batches, True, sender=s.requester)
 
-    def _answered(self, run: int, callback: bool) -> tuple[Any, bytes, int]:
-        """Ask and answer one job; returns it, its output, and the gas of both transactions."""
-        s, output = self.system, dense(32, run)
-        asked = (
-            self.bench.asked_by_contract(run, market=self.market)
-            if callback
-            else s.request(market=self.market, input=dense(32, run + 50))
-        )
-        proofs = [b"", dense(32, run)]
-        receipt = s.answer(asked, self.provider, output=output, proofs=proofs)
-        ape.chain.pending_timestamp += WINDOW + 2
-        return asked, output, asked.receipt.gas_used + receipt.gas_used
+    def _asked(self, run: int) -> Asked:
+        return self.system.request(market=self.market, input=dense(32, run + 50))
 
-    def _settled(self, run: int) -> Any:
-        asked, output, _ = self._answered(run, callback=False)
+    def _asked_by_contract(self, run: int) -> Asked:
+        return self.bench.asked_by_contract(run, market=self.market)
+
+    def _answered(self, asked: Asked, run: int) -> tuple[bytes, Any]:
+        """Answer one job and let its window pass; returns the output and the receipt."""
+        output, proofs = dense(32, run), [b"", dense(32, run)]
+        receipt = self.system.answer(asked, self.provider, output=output, proofs=proofs)
+        ape.chain.pending_timestamp += WINDOW + 2
+        return output, receipt
+
+    def _settled(self, asked: Asked, run: int) -> Any:
+        output, _ = self._answered(asked, run)
         return self.system.settle(asked, self.bench.stranger, output)
 
-    def _optimistic(self, run: int) -> int:
-        asked, output, gas = self._answered(run, callback=True)
-        receipt = self.system.settle(asked, self.bench.stranger, output)
-        return gas + int(receipt.gas_used)
+    def _answered_and_settled(self, asked: Asked, run: int) -> int:
+        """Gas of both transactions."""
+        output, answered = self._answered(asked, run)
+        settled = self.system.settle(asked, self.bench.stranger, output)
+        return int(answered.gas_used + settled.gas_used)
 
     def _settled_many(self, run: int) -> Any:
-        jobs = [self._answered(run * BATCH + i, callback=False) for i in range(BATCH)]
+        jobs = [self._asked(run * BATCH + i) for i in range(BATCH)]
+        outputs = [self._answered(asked, run * BATCH + i)[0] for i, asked in enumerate(jobs)]
         router = self.system.router
         calls = [
             router.settle.encode_input(asked.id, asked.job, 1, asked.waiting, output)
-            for asked, output, _ in jobs
+            for asked, output in zip(jobs, outputs, strict=True)
         ]
         return router.multicall(calls, sender=self.bench.stranger)
 
@@ -201,8 +203,14 @@ class ResolutionRows:
         return int(first.gas_used + second.gas_used + third.gas_used)
 
     def measure(self) -> None:
-        """Settle alone and by fifty, the whole optimistic life of a job, a batch of fifty."""
-        self.bench.measure("settle", self._settled, runs=5)
-        self.bench.measure("lifecycle_optimistic", self._optimistic, runs=5)
-        self.bench.measure(f"settle_{BATCH}", self._settled_many, each=BATCH, runs=2)
-        self.bench.measure(f"batch_{BATCH}", self._batch, each=BATCH, runs=3)
+        """Settle alone and by fifty, the parts of a job's optimistic life, a batch of fifty."""
+        measure = self.bench.measure
+        measure("settle", lambda run: self._settled(self._asked(run), run), runs=5)
+        measure("request_optimistic", lambda run: self._asked(run).receipt)
+        measure("request_optimistic_contract", lambda run: self._asked_by_contract(run).receipt)
+        measure(
+            "answer_settle_callback",
+            lambda run: self._answered_and_settled(self._asked_by_contract(run), run),
+        )
+        measure(f"settle_{BATCH}", self._settled_many, each=BATCH, runs=2)
+        measure(f"batch_{BATCH}", self._batch, each=BATCH, runs=3)
