@@ -35,6 +35,7 @@ claim
 │   └── it splits by the terms of the jobs
 ├── when the payout address was replaced
 │   └── it pays the new one
+├── it counts for the model what was earned, and the units that cost something
 └── it splits between provider, model owner and protocol, by anyone, to the wei
 draw
 ├── of two random tickets, it takes the offer that is cheaper, less loaded and better reputed
@@ -47,6 +48,7 @@ from fractions import Fraction
 
 import ape
 import pytest
+from eth_utils import keccak
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from system import (
@@ -382,6 +384,22 @@ def test_claim__splits_to_the_wei(system, provider, model_owner, stranger):
     assert sum(amounts) == earned
     assert system.vault.locked(system.router, NATIVE) == to_protocol
     assert system.free(system.treasury) == 0
+
+
+@pytest.mark.parametrize(("ask", "counted"), [(0, (0, 0)), (1, (3, 3))])
+def test_claim__of_the_least_prices__counts_units_that_cost_something(
+    system, provider, model_owner, stranger, ask, counted
+):
+    model = system.register_model(model_owner, keccak(b"free"), price=0)
+    market = system.market_of(model)
+    offer = system.open_offer(provider, market, ask=ask)
+    for _ in range(3):
+        system.answer(system.request(market=market), provider)
+
+    system.router.claim(offer, market, sender=stranger)
+
+    revenue = system.router.revenueOf(model, 1)
+    assert (revenue.earned, revenue.units) == counted
 
 
 def drawn(system, times=16, **changes):

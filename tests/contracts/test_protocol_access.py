@@ -13,7 +13,9 @@ pauseRequests, pauseStakes
 
 import ape
 import pytest
-from system import ETHER, NATIVE, STAKE
+from system import ETHER, INPUT, NATIVE, STAKE
+
+from offchain_worker import batch_tree
 
 DAY = 86_400
 
@@ -115,13 +117,22 @@ def test_pause__stops_nothing_that_is_under_way(system, provider, pause, strange
     assert system.vault.locked(system.router, NATIVE) == 0
 
 
-def test_pause__ends_by_itself(system, provider, pause, chain, stranger):
+@pytest.mark.parametrize("what", ["request", "register", "batch"])
+def test_pause__ends_by_itself_in_its_second(system, provider, pause, chain, stranger, what):
+    act = {
+        "request": system.request,
+        "register": lambda: system.provider(stranger, stranger, stranger),
+        "batch": lambda: system.batches.request(
+            *(system.market, provider.offer, until + 600, ETHER, batch_tree.pack([INPUT])),
+            sender=stranger,
+            value=ETHER,
+        ),
+    }[what]
     until = pause(DAY)
     assert system.router.pausedUntil() == until
     chain.pending_timestamp = until
 
-    system.request()
-    system.provider(stranger, stranger, stranger)
+    act()
 
 
 def test_pause__is_lifted_early(system, provider, pause):
