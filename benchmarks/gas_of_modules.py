@@ -163,13 +163,12 @@ class ResolutionRows:
         return int(answered.gas_used + settled.gas_used)
 
     def _settled_many(self, run: int) -> Any:
-        jobs = [self._asked(run * BATCH + i) for i in range(BATCH)]
-        outputs = [self._answered(asked, run * BATCH + i)[0] for i, asked in enumerate(jobs)]
         router = self.system.router
-        calls = [
-            router.settle.encode_input(asked.id, asked.job, 1, asked.waiting, output)
-            for asked, output in zip(jobs, outputs, strict=True)
-        ]
+        calls = []
+        for number in range(run * BATCH, (run + 1) * BATCH):
+            asked = self._asked(number)
+            output, _ = self._answered(asked, number)
+            calls.append(router.settle.encode_input(asked.id, asked.job, 1, asked.waiting, output))
         return router.multicall(calls, sender=self.bench.stranger)
 
     def _batch(self, run: int) -> int:
