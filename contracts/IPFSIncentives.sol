@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {IIPFSIncentives} from "./interfaces/IIPFSIncentives.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {IRandomness} from "./interfaces/IRandomness.sol";
@@ -220,11 +221,8 @@ contract IPFSIncentives is IIPFSIncentives {
     }
 
     /// @dev A window ends before the next challenge can come, and while its value is kept.
-    function _mostWindow(uint256 periodRounds) private view returns (uint256 most) {
-        most = periodRounds / 2 - 1;
-        uint256 kept = RANDOMNESS.keptFor();
-        if (kept < most) most = kept;
-        if (most > type(uint16).max) most = type(uint16).max;
+    function _mostWindow(uint256 periodRounds) private view returns (uint256) {
+        return Math.min(Math.min(periodRounds / 2 - 1, RANDOMNESS.keptFor()), type(uint16).max);
     }
 
     function _inRange(bytes32 term, uint256 value, uint256 least, uint256 most) private pure {

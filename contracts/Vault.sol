@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {IVault} from "./interfaces/IVault.sol";
 
 /// @title Vault
@@ -105,7 +106,7 @@ contract Vault is IVault, ReentrancyGuardTransient {
         delete _leaving[msg.sender][token];
         Balance storage balance = _balances[msg.sender][token];
         uint256 held = balance.word >> 128;
-        uint256 amount = leaving.amount < held ? leaving.amount : held; // modules may have spent some meanwhile
+        uint256 amount = Math.min(leaving.amount, held); // modules may have spent some meanwhile
         _setDelayed(balance, held - amount);
         _credit(msg.sender, token, amount);
         emit Undelayed(msg.sender, token, amount);

@@ -74,11 +74,23 @@ library JobHash {
 
     /// @notice What a job commits to once it is answered.
     function hashOutcome(bytes32 jobHash, uint32 units, bytes32 outputHash) internal pure returns (bytes32) {
-        return keccak256(abi.encode(jobHash, units, outputHash));
+        return _hashWords(jobHash, units, outputHash);
     }
 
     /// @notice What it commits to while it waits for its resolution.
     function hashWaiting(bytes32 outcome, Waiting memory waiting) internal pure returns (bytes32) {
-        return keccak256(abi.encode(outcome, waiting.since, waiting.claimHash));
+        return _hashWords(outcome, waiting.since, waiting.claimHash);
+    }
+
+    /// @dev As of `abi.encode`, which would take memory for good and write its length first.
+    function _hashWords(bytes32 first, uint256 second, bytes32 third) private pure returns (bytes32 hash) {
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            let words := mload(0x40)
+            mstore(words, first)
+            mstore(add(words, 0x20), second)
+            mstore(add(words, 0x40), third)
+            hash := keccak256(words, 0x60)
+        }
     }
 }

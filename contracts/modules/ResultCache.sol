@@ -59,8 +59,8 @@ contract ResultCache is IResultCache, Earnings {
             provider: 0
         });
         OFFERS.offerIn(job.offerId, query.market); // reverts when it is not the offer's, so the epoch is right
-        if (_isOnlySigned(query.market)) query.provider = job.provider;
-        key = _key(query);
+        if (_isOnlySigned(job.verifier, job.secondVerifier, job.resolution)) query.provider = job.provider;
+        key = keccak256(abi.encode(query));
         uint40 until = _entries[key].until;
         require(block.timestamp > until, CacheOccupied(key, until));
 
@@ -94,18 +94,22 @@ contract ResultCache is IResultCache, Earnings {
     }
 
     /// @inheritdoc IResultCache
-    function keyOf(Query calldata query) public view returns (bytes32) {
+    /// @dev Assembly, because Solidity would check and copy the ten members one by one, on the path of every hit. What
+    /// is stored was hashed from clean words, so a query with dirty upper bits misses.
+    function keyOf(Query calldata query) public view returns (bytes32 key) {
+        IOfferBook.Market calldata market = query.market;
         bool named = query.provider != 0;
-        bool needed = _isOnlySigned(query.market);
+        bool needed = _isOnlySigned(market.verifier, market.secondVerifier, market.resolution);
         require(named == needed, CacheProviderInvalid(query.provider, needed));
-        return _key(query);
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            let words := mload(0x40)
+            calldatacopy(words, query, 0x140)
+            key := keccak256(words, 0x140)
+        }
     }
 
-    function _isOnlySigned(IOfferBook.Market memory market) private view returns (bool) {
-        return market.verifier == SIGNATURE && market.secondVerifier == address(0) && market.resolution == address(0);
-    }
-
-    function _key(Query memory query) private pure returns (bytes32) {
-        return keccak256(abi.encode(query));
+    function _isOnlySigned(address verifier, address secondVerifier, address resolution) private view returns (bool) {
+        return verifier == SIGNATURE && secondVerifier == address(0) && resolution == address(0);
     }
 }

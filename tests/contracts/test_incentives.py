@@ -38,6 +38,8 @@ import pytest
 from pinning import BLOCK_S, CHALLENGES, LONG, PERIOD, WINDOW, deploy_pinning
 from system import ETHER, NATIVE
 
+DAY = 86_400
+
 
 @pytest.fixture(scope="module")
 def pinning(system, accounts, project):
@@ -66,31 +68,43 @@ def name(text):
 
 
 @pytest.mark.parametrize(
-    ("changes", "term"),
+    ("changes", "term", "limits"),
     [
-        ({"period": 0}, "period"),
-        ({"period": 31 * 86_400}, "period"),
-        ({"challenges": 11}, "challenges"),
-        ({"samples": 0}, "samples"),
-        ({"samples": 33}, "samples"),
-        ({"samples": 7}, "samples in all"),
-        ({"samples": 1, "challenges": 89}, "samples in all"),
-        ({"copies": 0}, "copies"),
-        ({"joinUntil": 1}, "joinUntil"),
-        ({"joinUntil": 2**39}, "joinUntil"),
-        ({"period": 3 * BLOCK_S}, "period in rounds"),
-        ({"window": 0}, "window in rounds"),
-        ({"window": 5 * BLOCK_S}, "window in rounds"),
-        ({"window": 256 * BLOCK_S, "period": 1000 * BLOCK_S}, "window in rounds"),
-        ({"rate": 0}, "pay"),
-        ({"bond": 0}, "bond"),
-        ({"bond": 2**96}, "bond"),
+        ({"period": 0}, "period", (1, 30 * DAY)),
+        ({"period": 31 * DAY}, "period", (1, 30 * DAY)),
+        ({"challenges": 11}, "challenges", (12, 2**16 - 1)),
+        ({"samples": 0}, "samples", (1, 32)),
+        ({"samples": 33}, "samples", (1, 32)),
+        ({"samples": 7}, "samples in all", (90, 2**256 - 1)),
+        ({"samples": 1, "challenges": 89}, "samples in all", (90, 2**256 - 1)),
+        ({"copies": 0}, "copies", (1, 2**16 - 1)),
+        ({"joinUntil": 1}, "joinUntil", None),
+        ({"joinUntil": 2**39}, "joinUntil", None),
+        ({"period": 3 * BLOCK_S}, "period in rounds", (4, 2**31 - 1)),
+        ({"window": 0}, "window in rounds", None),
+        ({"window": 5 * BLOCK_S}, "window in rounds", None),
+        ({"window": 256 * BLOCK_S, "period": 1000 * BLOCK_S}, "window in rounds", (1, 255)),
+        ({"rate": 0}, "pay", None),
+        ({"bond": 0}, "bond", None),
+        ({"bond": 2**96}, "bond", None),
     ],
 )
-def test_open_deal__when_a_term_is_out_of_range__reverts(pinning, changes, term):
-    error = pinning.incentives.IncentivesTermOutOfRange
-    with ape.reverts(error, **{"term": name(term)}):
+def test_open_deal__when_a_term_is_out_of_range__reverts(pinning, changes, term, limits):
+    expected = {"term": name(term)}
+    if limits:
+        expected |= dict(zip(("least", "most"), limits, strict=True))
+    with ape.reverts(pinning.incentives.IncentivesTermOutOfRange, **expected):
         pinning.open(**changes)
+
+
+def test_open_deal__with_the_longest_joining__works_and_one_second_more_reverts(pinning, chain):
+    now = chain.pending_timestamp + 1
+    latest = now + 365 * DAY
+    chain.pending_timestamp = now  # of the block that the next transaction is in
+    expected = {"term": name("joinUntil"), "value": latest + 1, "least": now, "most": latest}
+    with ape.reverts(pinning.incentives.IncentivesTermOutOfRange, **expected):
+        pinning.open(joinUntil=latest + 1)
+    assert pinning.deal(pinning.open(joinUntil=latest)).joinUntil == latest
 
 
 @pytest.mark.parametrize(

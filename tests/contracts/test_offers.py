@@ -267,6 +267,7 @@ def test_close_offer__tells_the_moved_tickets_owner(system, accounts, provider):
 )
 @given(toggled=st.lists(st.integers(0, 3), min_size=4, max_size=12))
 @example(toggled=[0, 3, 1, 0, 1])  # a ticket that moved is removed from where it is
+@example(toggled=[0, 2, 0, 1, 2])  # and its owner knows which of its tickets that was
 def test_close_offer__in_any_order__leaves_the_tickets_of_the_others(
     system, accounts, chain, toggled
 ):

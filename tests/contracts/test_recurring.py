@@ -217,6 +217,18 @@ def test_run__when_the_router_refuses__spends_nothing(ready, provider, opened, s
     run(ready, plan, stranger)
 
 
+@pytest.mark.parametrize("late", [0, 10, EVERY - 1])
+def test_run__when_a_little_late__keeps_the_beat(ready, opened, stranger, chain, late):
+    plan = opened()
+    run(ready, plan, stranger)
+    due_at = ready.recurring.stateOf(plan[0]).nextAt
+    chain.pending_timestamp = due_at + late
+
+    run(ready, plan, stranger)
+
+    assert ready.recurring.stateOf(plan[0]).nextAt == due_at + EVERY
+
+
 def test_run__when_late__moves_the_next_and_makes_up_for_none(ready, opened, stranger, chain):
     plan = opened()
     run(ready, plan, stranger)

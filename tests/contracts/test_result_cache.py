@@ -110,6 +110,17 @@ def test_hit__when_nothing_is_kept__reverts(system, provider, store, requester, 
         system.cache.hit(asked, ETHER, OUTPUT, sender=requester)
 
 
+def test_hit__when_a_member_has_dirty_upper_bits__misses(system, provider, store, requester):
+    """No second way to write a query: it is hashed as it comes."""
+    store()
+    asked = query(system, provider=provider.number)
+    data = bytearray(system.cache.hit.encode_input(asked, ETHER, OUTPUT))
+    data[4 + 32 * 7] = 1  # the first byte of `units`
+
+    with ape.reverts(system.cache.CacheMiss, **{"until": 0}):
+        requester.transfer(system.cache, 0, data=bytes(data), gas=1_000_000)
+
+
 def test_hit__when_it_ran_out__reverts(system, provider, store, requester, chain):
     store()
     asked = query(system, provider=provider.number)

@@ -279,6 +279,16 @@ def test_leave_jail__in_the_first_second_that_it_may__works(system, provider, sl
     assert system.staking.stakeOf(provider.number) == 2 * STAKE - 1
 
 
+def test_leave_jail__with_the_least_stake__works(system, provider, slash, chain):
+    slash(1)
+    system.staking.stake(provider.number, 1, value=1, sender=provider.owner)
+    chain.pending_timestamp += 7 * DAY + 1
+
+    system.staking.leaveJail(provider.number, sender=provider.owner)
+
+    assert system.staking.stakeOf(provider.number) == STAKE
+
+
 def test_leave_jail__lets_the_provider_work_again(system, provider, slash, chain):
     slash(STAKE // 2)
     chain.pending_timestamp += 7 * DAY + 1
