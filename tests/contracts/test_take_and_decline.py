@@ -90,15 +90,21 @@ def test_decline__opens_the_job_and_costs_reputation(system, provider, asked, ch
     assert after.reputation == before.reputation - before.reputation // 4
 
 
-def test_decline__when_taken_with_a_bond__gives_the_bond_to_the_requester(
-    system, rival, missed, requester
+def test_decline__when_taken_with_a_bond__gives_the_bond_to_the_requester_once(
+    system, rival, missed, requester, stranger, chain
 ):
+    system.request()  # somebody else's money, which a second bond would be taken from
     taken = system.take(missed, rival, value=BOND)
     before = system.free(requester)
 
-    system.decline(taken, rival)
+    now = system.decline(taken, rival)
 
+    assert (now.job["provider"], now.job["bond"]) == (0, 0)
     assert system.free(requester) == before + BOND
+    chain.pending_timestamp = now.job["deadline"] + 1
+    system.router.refund(now.id, now.job, sender=stranger)
+    assert system.free(requester) == before + BOND + PRICE
+    assert system.vault.locked(system.router, NATIVE) == PRICE
 
 
 def test_take__when_exclusive_time_has_not_passed__reverts(system, rival, asked):
