@@ -22,7 +22,7 @@ from oracle.cli.common import (
     show,
     shown_amount,
 )
-from oracle.errors import RequestFailed
+from oracle.errors import RequestFailed, RpcError
 
 PUBLIC = (
     "Inputs and outputs are PUBLIC for ever: they are written to the blockchain, where anyone can read them and nobody "
@@ -102,7 +102,8 @@ def send(
         return
     if not as_json:
         say(f"job {job_id} is on chain, waiting for the answer")
-    show(_job_table(_wait(session, job_id, receipt.block_number, deadline_s), as_json), as_json)
+    job = wait_for_answer(session, job_id, receipt.block_number, deadline_s)
+    show(_job_table(job, as_json), as_json)
 
 
 @request.command("show")
@@ -227,11 +228,27 @@ def _find(session: Session, job_id: int) -> ChainJob:
     return job
 
 
-def _wait(session: Session, job_id: int, first: int, timeout_s: int) -> ChainJob:
+def wait_for_answer(session: Session, job_id: int, first: int, timeout_s: int) -> ChainJob:
+    """Wait for a job's answer, also while the endpoint fails: the job is paid for.
+
+    Args:
+        session: Where.
+        job_id: Job.
+        first: Block of its request.
+        timeout_s: Longest wait, in seconds.
+
+    Raises:
+        RequestFailed: it was refunded, or there is no answer in time.
+    """
     end = time.monotonic() + timeout_s
     declined = False
     while time.monotonic() < end:
-        job = add_up(_events(session, job_id, first))
+        try:
+            job = add_up(_events(session, job_id, first))
+        except RpcError as error:
+            if error.action != "retry":
+                raise
+            job = None
         if job is not None and job.status == "open" and not declined:
             declined = True
             click.echo("its provider gave it back; it waits for another one to take it", err=True)
