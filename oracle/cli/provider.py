@@ -6,7 +6,6 @@ import re
 import signal
 import sqlite3
 import time
-from collections import deque
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -285,16 +284,8 @@ def show_logs(home: Path, lines: int, follow: bool) -> None:
     file = settings.path(settings.paths.log)
     if not settings.paths.log or not file.is_file():
         raise ConfigError(f"there is no log {file}: start `lattice provider run`, or set paths.log")
-    with file.open(errors="replace") as log:
-        for line in deque(log, lines):
-            click.echo(line, nl=False)
-        while follow:
-            if line := log.readline():
-                click.echo(line, nl=False)
-            elif file.stat().st_size < log.tell():  # it was begun anew
-                log.seek(0)
-            else:
-                time.sleep(0.2)
+    for text in logs.tail(file, lines, follow=follow):
+        click.echo(text, nl=False)
 
 
 @provider.command()
