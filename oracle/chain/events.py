@@ -133,7 +133,8 @@ def add_up(events: Iterable[RouterEvent]) -> ChainJob | None:
 
 def to_job(chain_job: ChainJob, chain_id: int, router: str, model_cid: str) -> Job:
     """Return the worker's `Job`. The input must be known."""
-    fields = {ours: _plain(theirs, chain_job.terms[theirs]) for theirs, ours in JOB_FIELDS.items()}
+    terms = terms_of(chain_job.terms)
+    fields = {ours: terms[theirs] for theirs, ours in JOB_FIELDS.items()}
     return Job(
         chain_id=chain_id,
         router=router,
@@ -142,6 +143,11 @@ def to_job(chain_job: ChainJob, chain_id: int, router: str, model_cid: str) -> J
         model_cid=model_cid,
         **fields,
     )
+
+
+def terms_of(carried: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the contract's `Job` that an event carried, as calls take it: bytes, and addresses with checksum."""
+    return {name: _plain(name, carried[name]) for name in JOB_FIELDS}
 
 
 def to_terms(job: Job) -> dict[str, Any]:

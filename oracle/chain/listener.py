@@ -183,7 +183,7 @@ class Listener:
                 return  # the branch changed while we read; the next tick goes back
             logs = self._logs_in(block)
             number, block_hash = number + 1, block["hash"]
-            self._take(logs)
+            self._take(logs, number)
             self._store.set_cursor(number, block_hash)
             if number % BLOCKS_PER_COMMIT == 0:
                 self._store.commit()
@@ -234,7 +234,7 @@ class Listener:
         self.events["undone"] += events
         if was > number:
             self._note_reorg(was - number, head, len(undone))
-        self._refresh(undone)
+        self._refresh(undone, number)
 
     def _note_reorg(self, depth: int, head: Head, jobs: int) -> None:
         """Report a reorg. Where it undid what was final, halt until the new branch has grown by as many blocks."""
@@ -258,7 +258,7 @@ class Listener:
             block = self._rpc.block(end)
             if block is None:
                 return
-            self._take(logs)
+            self._take(logs, end)
             self._store.set_cursor(end, block["hash"])
             self._store.commit()
             _log.debug(line("history", up_to=end, of=last))
@@ -266,13 +266,13 @@ class Listener:
     def _logs(self, topics: Topics, first: int, last: int) -> Iterator[tuple[int, list[Log]]]:
         return read_logs(self._rpc, self._router, topics, first, last, self._range_blocks)
 
-    def _take(self, logs: list[Log]) -> int:
-        """Store the events of logs and bring their jobs up to date. Returns how many jobs changed."""
+    def _take(self, logs: list[Log], last: int) -> int:
+        """Store the events of logs, with which all up to block `last` are read. Returns how many jobs changed."""
         if not logs:
             return 0
         events = self._tracker.select(self._reader.read(log) for log in logs)
         changed = self._add(events)
-        self._refresh(changed)
+        self._refresh(changed, last)
         return len(changed)
 
     def _add(self, events: list[RouterEvent]) -> list[int]:
@@ -282,18 +282,18 @@ class Listener:
         self.events["duplicate"] += duplicates
         return changed
 
-    def _refresh(self, job_ids: list[int]) -> None:
+    def _refresh(self, job_ids: list[int], last: int) -> None:
+        """Bring jobs up to date with their events, all of which up to block `last` are read."""
         incomplete = self._tracker.refresh(job_ids)
         for job_id in incomplete:  # it was taken over from a provider that we do not listen to
-            self._add(self._past_of(job_id))
+            self._add(self._past_of(job_id, self._first, last))
         if incomplete:
             self._tracker.refresh(incomplete)
 
-    def _past_of(self, job_id: int, first: int | None = None) -> list[RouterEvent]:
-        """Every event of one job, from a block on."""
+    def _past_of(self, job_id: int, first: int, last: int) -> list[RouterEvent]:
+        """Every event of one job in these blocks: none above the cursor, since what is not read cannot be undone."""
         topics: Topics = [self._reader.topics, f"0x{job_id:064x}"]
-        head = self._rpc.head()
-        ranges = self._logs(topics, first or self._first, int(head["number"], 16))
+        ranges = self._logs(topics, first, last)
         return [self._reader.read(log) for _, logs in ranges for log in logs]
 
     def _rescan(self, head: Head) -> None:
@@ -302,14 +302,12 @@ class Listener:
         first = head.number - RESCAN_BLOCKS
         if self._rescanned_up_to is not None:
             first = min(first, self._rescanned_up_to)
-        last = self._cursor()[0]
-        if (
-            self._rpc.quorum > 1
-        ):  # endpoints that are a little late would seem to leave the newest out
+        last = read = self._cursor()[0]
+        if self._rpc.quorum > 1:  # those that are a little late would seem to leave the newest out
             last -= self._rpc.max_lag_blocks
         self._rescanned_up_to = last
         for _, logs in self._logs([self._reader.topics], max(self._first, first), last):
-            if missed := self._take(logs):
+            if missed := self._take(logs, read):
                 self.missed_events += missed
                 _log.warning(line("missed events", jobs=missed, found_by="second reading"))
 
@@ -326,5 +324,5 @@ class Listener:
             if state != job.status:
                 self.missed_events += 1
                 _log.warning(line("missed events", job=job.job_id, stored=job.status, chain=state))
-                self._add(self._past_of(job.job_id, job.block_number))
-                self._refresh([job.job_id])
+                self._add(self._past_of(job.job_id, job.block_number, block))
+                self._refresh([job.job_id], block)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from offchain_worker import payload
-from oracle.chain.events import ChainJob, RouterEvent, add_up
+from oracle.chain.events import ChainJob, RouterEvent, add_up, terms_of
 from oracle.chain.history import read_logs
 from oracle.chain.transact import transact
 from oracle.cli.common import (
@@ -123,11 +123,7 @@ def refund(home: Path, job_id: int) -> None:
     """Take back the money of a job that nobody answered until its deadline."""
     session = Session(home)
     job = _find(session, job_id)
-    terms = dict(job.terms)
-    for name in ("modelId", "inputHash"):
-        terms[name] = bytes.fromhex(terms[name][2:])
-    for name in ("requester", "token", "verifier", "secondVerifier", "resolution"):
-        terms[name] = session.contracts.handle("Vault").w3.to_checksum_address(terms[name])
+    terms = terms_of(job.terms)
     transact(session.contracts, session.signer, "InferenceRouter", "refund", job_id, terms)
     amount = shown_amount(terms["price"] + terms["bond"], terms["token"])
     say(f"{amount} of job {job_id} went back to {terms['requester']} in the Vault")

@@ -18,6 +18,8 @@ tick
 │   └── their jobs are taken
 ├── when another provider takes the job
 │   └── it is lost
+├── when it takes a job over, and what came later is undone before it was read
+│   └── nothing of that stays
 ├── when more jobs wait than may be in flight
 │   └── all are answered, a few at a time
 ├── when jobs came while it was down
@@ -34,6 +36,7 @@ from live_chain import ASSIGNED, OPEN, PRICE, REFUNDED, SETTLED, artifacts, regi
 from web3 import Web3
 
 from oracle.chain import listener as listener_module
+from oracle.chain.events import terms_of, to_terms
 
 
 def test_tick__when_a_block_is_read_twice__answers_once(provider, market):
@@ -166,7 +169,7 @@ def test_tick__when_another_provider_takes_the_job__loses_it(provider, market, c
     job = provider.job(job_id).job
     chain("evm_increaseTime", 601)
     chain.mine()
-    terms = listener_terms(job)
+    terms = to_terms(job)
     chain("anvil_impersonateAccount", other.signer.address)
     chain.send(
         "InferenceRouter",
@@ -184,6 +187,42 @@ def test_tick__when_another_provider_takes_the_job__loses_it(provider, market, c
         "lost",
         f"provider {other.number} took it",
     )
+
+
+def test_tick__when_what_came_after_a_take_is_undone__nothing_of_it_stays(
+    provider, market, chain, tmp_path, monkeypatch
+):
+    other = register(market, tmp_path / "other", owner=4).open()
+    other.worker.failures = [ValueError("a backend that does not work")]
+    job_id = market.request(offer=other.offer)
+    terms = to_terms(other.tick().job(job_id).job)
+    provider.open()
+    listener = provider.parts.listener
+    real = listener._past_of
+
+    def refunded_meanwhile(*arguments):
+        chain("evm_increaseTime", 3600)
+        chain.mine()
+        (taken,) = provider.parts.store.events_of(job_id)
+        now = terms_of(taken.fields["job"])
+        chain.send("InferenceRouter", "refund", job_id, now, sender=market.requester)
+        return real(*arguments)
+
+    chain("evm_increaseTime", 601)
+    chain.mine()
+    chain("anvil_impersonateAccount", provider.signer.address)
+    arguments = (job_id, terms, provider.offer)
+    sender = provider.signer.address
+    chain.send("InferenceRouter", "take", *arguments, sender=sender, value=PRICE // 10)
+    monkeypatch.setattr(listener, "_past_of", refunded_meanwhile)
+    listener.tick()
+    chain.reorg(1)
+
+    listener.tick()
+
+    kinds = [event.kind for event in provider.parts.store.events_of(job_id)]
+    assert sorted(kinds) == ["requested", "taken"]
+    assert provider.job(job_id).status == "assigned"
 
 
 def test_tick__when_many_jobs_wait__answers_all_a_few_at_a_time(provider, market, chain):
@@ -311,12 +350,6 @@ def attempts(provider):
     return [
         row["hash"] for row in provider.parts.store.read("SELECT hash FROM attempts ORDER BY id")
     ]
-
-
-def listener_terms(job):
-    from oracle.chain.events import to_terms
-
-    return to_terms(job)
 
 
 def test_tick__under_the_signature_policy__sends_no_signature(provider, market, chain):
