@@ -357,28 +357,36 @@ def join(home: Path, deal: int, gateways: tuple[str, ...]) -> None:
 )
 def run(home: Path, gateways: tuple[str, ...], take: bool, max_bytes: int, every_s: float) -> None:
     """Answer challenges and claim rewards until told to end."""
-    places = _places(home)
     refused: set[int] = set()
-
-    def look(manager: PinningManager, store: EmbeddedStore) -> None:
-        manager.tick()
-        for offer in places.offered() if take else []:
-            wanted = offer.profit_wei > 0 and offer.size_bytes <= max_bytes
-            if wanted and offer.deal_id not in refused:
-                _try_to_take(manager, store, offer.deal_id, gateways, refused, every_s)
-
     while True:
         try:
             with _pinner(home) as (manager, _, store):
                 while True:
                     with _waiting():
-                        look(manager, store)
+                        manager.tick()
+                        if take:
+                            _take_profitable(manager, store, gateways, refused, max_bytes, every_s)
                     time.sleep(every_s)
         except (RpcError, SignerUnavailable, StoreBusy) as error:  # at the start, or a full disk
             if error.action != "retry":
                 raise
             say(f"waiting: {error}")
             time.sleep(every_s)
+
+
+def _take_profitable(
+    manager: PinningManager,
+    store: EmbeddedStore,
+    gateways: tuple[str, ...],
+    refused: set[int],
+    max_bytes: int,
+    every_s: float = EVERY_S,
+) -> None:
+    """Join the deals that pay more than they cost, but for those that were refused before."""
+    for offer in manager.places.offered():
+        wanted = offer.profit_wei > 0 and offer.size_bytes <= max_bytes
+        if wanted and offer.deal_id not in refused:
+            _try_to_take(manager, store, offer.deal_id, gateways, refused, every_s)
 
 
 def _try_to_take(

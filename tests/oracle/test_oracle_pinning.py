@@ -5,6 +5,7 @@ manager
 ├── take: fetches, checks root and size, joins once; refuses a version whose root is not that of its bytes
 ├── tick: answers what is asked, once, after a restart too; does nothing when nothing is asked
 ├── take: while a version is fetched, challenges of other places are answered
+├── run --take: a deal whose event an endpoint left out is found when all are read again
 ├── run --take: a deal that could not be taken for now is tried again, a bad one is left alone
 ├── tick: what a node refuses for one place does not keep the others waiting
 ├── tick: an event that an endpoint left out is found when all are read again
@@ -217,6 +218,26 @@ def test_tick__when_an_endpoint_left_an_event_out__finds_it_when_it_reads_again(
     pinner.places._read_at = float("-inf")
 
     assert pinner.tick() == 1
+
+
+def test_take_profitable__when_an_endpoint_left_a_deal_out__finds_it_when_it_reads_again(
+    chain, deal, pinner, monkeypatch
+):
+    tried = []
+    monkeypatch.setattr(pin, "_try_to_take", lambda manager, store, found, *_: tried.append(found))
+    chain.mine(UNSURE_BLOCKS + 10)
+    rpc = pinner.places._contracts.rpc
+    call = rpc.call
+    with monkeypatch.context() as patch:
+        patch.setattr(rpc, "call", lambda m, *p: [] if m == "eth_getLogs" else call(m, *p))
+        pin._take_profitable(pinner.manager, pinner.store, (), set(), pin.MOST_BYTES)
+    assert tried == []
+
+    pinner.places._read_at = float("-inf")
+    pinner.tick()
+    pin._take_profitable(pinner.manager, pinner.store, (), set(), pin.MOST_BYTES)
+
+    assert tried == [deal]
 
 
 def test_tick__reads_old_events_once_and_misses_no_new_ones(chain, gateway, pinner, monkeypatch):
