@@ -13,6 +13,7 @@ from rich.table import Table
 from web3 import Web3
 
 from oracle import config
+from oracle.chain.abi import Event
 from oracle.chain.contracts import Contracts
 from oracle.chain.events import EventReader, RouterEvent
 from oracle.chain.outbox import TransactionSigner
@@ -162,6 +163,11 @@ class Session:
             "secondVerifier": NATIVE,
             "resolution": NATIVE,
         }
+
+
+def first_of(event: Event, logs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the arguments of the first log of an event, which a receipt has to have."""
+    return event.read(next(log for log in logs if log["topics"][0] == event.topic))
 
 
 def say(text: str) -> None:

@@ -27,6 +27,7 @@ from oracle.cli.common import (
     Command,
     ModelId,
     Session,
+    first_of,
     home_option,
     json_option,
     say,
@@ -304,9 +305,9 @@ def fund(
         *(session.contracts, session.signer, "IPFSIncentives", "openDeal", model_id, number, terms),
         value=total,
     )
-    topic = session.contracts.handle("IPFSIncentives").events.DealOpened().topic
-    log = next(log for log in receipt.logs if log["topics"][0].endswith(topic.removeprefix("0x")))
-    values = {"deal": int(log["topics"][1], 16), "paid_wei": total, "bond_wei": terms["bond"]}
+    event = session.contracts.event("IPFSIncentives", "DealOpened")
+    deal = first_of(event, receipt.logs)["dealId"]
+    values = {"deal": deal, "paid_wei": total, "bond_wei": terms["bond"]}
     show(values | {"tx": receipt.tx_hash}, as_json)
 
 

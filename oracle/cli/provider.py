@@ -23,6 +23,7 @@ from oracle.cli.common import (
     Amount,
     ModelId,
     Session,
+    first_of,
     home_option,
     json_option,
     say,
@@ -69,11 +70,8 @@ def register(
         amount,
         value=amount,
     )
-    event = contracts.handle("ProviderStaking").events.ProviderRegistered
-    topic = event().topic.removeprefix("0x")
-    number = next(
-        int(log["topics"][1], 16) for log in receipt.logs if log["topics"][0].endswith(topic)
-    )
+    event = contracts.event("ProviderStaking", "ProviderRegistered")
+    number = first_of(event, receipt.logs)["provider"]
     _note_number(home, number)
     show({"provider": number, "stake_wei": amount, "tx": receipt.tx_hash}, as_json)
 
