@@ -10,7 +10,7 @@ from web3 import Web3
 
 from offchain_worker import manifest
 from offchain_worker.pipeline import PACKAGED, add_packaged
-from offchain_worker.storage.cid import Cid
+from offchain_worker.storage.cid import DAG_PB, Cid
 from offchain_worker.storage.service import StorageService
 from offchain_worker.storage.store import EmbeddedStore
 from oracle import config
@@ -143,7 +143,7 @@ def register(
     stored = asyncio.run(StorageService(_store(home)).store(folder))
     cid = stored.cid
     version = {
-        "digest": cid.data[4:],
+        "digest": cid.digest,
         "possessionRoot": stored.tree.root,
         "integerRoot": bytes(32),
         "manifestHash": bytes(Web3.keccak((folder / manifest.FILE_NAME).read_bytes())),
@@ -190,7 +190,7 @@ def show_model(home: Path, as_json: bool, model_id: bytes) -> None:
         "deprecated": found["deprecated"],
         "format": content["format"].rstrip(b"\0").decode("ascii", "replace"),
         "size_bytes": content["sizeBytes"],
-        "cid": str(Cid(b"\x01\x70\x12\x20" + content["digest"])),
+        "cid": str(Cid.of_digest(DAG_PB, content["digest"])),
     }
     show(values, as_json)
 

@@ -13,7 +13,7 @@ from offchain_worker.backends import open_for
 from offchain_worker.errors import WorkerError
 from offchain_worker.job import NO_ADDRESS
 from offchain_worker.proofs.throwaway import ThrowawaySigner
-from offchain_worker.storage.cid import Cid
+from offchain_worker.storage.cid import DAG_PB, Cid
 from offchain_worker.storage.store import EmbeddedStore
 from offchain_worker.worker import Worker
 from oracle.chain.contracts import Contracts
@@ -194,7 +194,7 @@ def _model(
 ) -> Finding:
     market = offer.market
     version = contracts.read("ModelRegistry", "version", market["modelId"], market["version"])
-    cid = Cid(b"\x01\x70\x12\x20" + version["digest"])
+    cid = Cid.of_digest(DAG_PB, version["digest"])
     what, model = f"offer {offer.offer_id}", f"model 0x{market['modelId'].hex()}"
     if not store.has(cid):
         return Finding("fail", what, f"{model}: its folder {cid} is not in the store of this home")

@@ -180,7 +180,7 @@ class PinPlaces:
         key = (model_id, version)
         if key not in self._cids:
             found = self._contracts.read("ModelRegistry", "version", *key)
-            self._cids[key] = Cid(b"\x01" + bytes([DAG_PB]) + b"\x12\x20" + bytes(found["digest"]))
+            self._cids[key] = Cid.of_digest(DAG_PB, found["digest"])
         return self._cids[key]
 
     def _events(self, name: str, pinner: str = "") -> list[dict[str, Any]]:
