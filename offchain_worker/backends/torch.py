@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from offchain_worker.backends.base import Arrays, check_inputs, check_options, pick_device
-from offchain_worker.errors import BadModel, BadOutput
+from offchain_worker.errors import BadModel, BadOutput, one_line
 from offchain_worker.generation import most_likely
 from offchain_worker.manifest import Manifest, inside
 from offchain_worker.transformers_model import Original, from_folder
@@ -72,7 +72,7 @@ class Backend:
                 found = self._model(**given)
         except Exception as error:  # what a model raises has no common root
             raise BadModel(
-                f"expected a model that runs on what its manifest allows, got: {str(error)[:300]}"
+                f"expected a model that runs on what its manifest allows, got: {one_line(error)}"
             ) from error
         return {
             spec.name: tensor.cpu().numpy()
@@ -102,7 +102,7 @@ class Backend:
             raise
         except Exception as error:  # what a model raises has no common root
             raise BadModel(
-                f"expected a model that continues a prompt, got: {str(error)[:300]}"
+                f"expected a model that continues a prompt, got: {one_line(error)}"
             ) from error
         return added
 
