@@ -23,10 +23,10 @@ from oracle.chain.rpc import Rpc
 from oracle.config import Settings
 from oracle.errors import OracleError
 from oracle.node import connect, open_database, open_signer, worker_setup
+from oracle.policy import ANSWER_GAS
 
-ANSWERS_AHEAD = 100
+FEW_ANSWERS = 100
 """Warn when the money for gas is for fewer answers than this."""
-ANSWER_GAS = 120_000
 LEAST_FREE_BYTES = 1 << 30
 
 
@@ -156,7 +156,7 @@ def _money(contracts: Contracts, address: str) -> Finding:
     found = f"{balance_wei} wei, enough for about {answers} answers at the present price of gas"
     if answers == 0:
         return Finding("fail", "money for gas", f"{found}: send some to {address}")
-    return Finding("ok" if answers >= ANSWERS_AHEAD else "warn", "money for gas", found)
+    return Finding("ok" if answers >= FEW_ANSWERS else "warn", "money for gas", found)
 
 
 def _offers(settings: Settings, contracts: Contracts) -> Iterator[Finding]:
