@@ -5,6 +5,7 @@ and their logs are asked for by block hash, so that logs and branch always fit; 
 the branch at the cursor is no longer the chain's, the cursor goes back to the common ancestor and the jobs above it
 are undone. (`removed` flags are not used: nodes forget to set them.) That an endpoint leaves logs out is told by the
 bloom filter in the block's header, or else by a second reading: of what a start catches up with, and then every hour.
+Logs that are only late are read with one of the next ticks.
 """
 
 import logging
@@ -34,6 +35,8 @@ MOST_AT_START = 20_000
 LONGEST_HALT_BLOCKS = 64
 """After a reorg of what was final: how long nothing is answered or sent at most, in blocks."""
 BLOOM_TRIES = 3
+DOUBTFUL_TICKS = 20
+"""With how many further ticks a block is asked for the logs that its header speaks of: they may only be late."""
 _CALM_FROM = "calm_from"
 
 _STATUS = ("", "assigned", "open", "answered", "settled", "settled", "refunded", "archived")
@@ -102,6 +105,8 @@ class Listener:
         self._rescanned_at = time.monotonic()
         self._rescanned_up_to: int | None = None
         self._head: Head | None = None
+        self._doubtful: dict[tuple[int, str], int] = {}
+        """Number and hash of blocks that may lack their logs, and how many more times they are asked for."""
         self.calm_from = int(store.note(_CALM_FROM) or 0)
         """Block from which on there may be answers again, after a reorg of what was final; a restart keeps it."""
         self.reorgs: list[int] = []
@@ -149,8 +154,11 @@ class Listener:
             self._start_at(max(self._first - 1, 0))
         elif cursor[1] == head.hash:
             self._head = head
+            self._ask_again()
+            self._store.commit()
             return head
         self._follow(head, block)
+        self._ask_again()
         for job_id in self._store.finish_up_to(head.number - self._confirmations + 1):
             _log.info(line("job", job=job_id, state="final"))
             crash_point("final")
@@ -190,19 +198,35 @@ class Listener:
 
     def _logs_in(self, block: Block) -> list[Log]:
         """The router's logs of one block, asked for again when the block's header says that there are some."""
+        number = int(block["number"], 16)
+        for attempt in range(BLOOM_TRIES):
+            logs = self._logs_of(block["hash"])
+            if logs or not self._bloom.may_have(block):
+                self.missed_events += attempt > 0
+                return logs
+            _log.warning(line("missed events", block=number, found_by="bloom"))
+        self._doubtful[number, block["hash"]] = DOUBTFUL_TICKS
+        return []
+
+    def _logs_of(self, block_hash: str) -> list[Log]:
         wanted = {
             "address": self._router,
             "topics": [self._reader.topics],
-            "blockHash": block["hash"],
+            "blockHash": block_hash,
         }
-        logs: list[Log] = []
-        for attempt in range(BLOOM_TRIES):
-            logs = self._rpc.agreed("eth_getLogs", wanted, what_counts=essence)
-            if logs or not self._bloom.may_have(block):
-                self.missed_events += attempt > 0
-                break
-            _log.warning(line("missed events", block=int(block["number"], 16), found_by="bloom"))
+        logs: list[Log] = self._rpc.agreed("eth_getLogs", wanted, what_counts=essence)
         return logs
+
+    def _ask_again(self) -> None:
+        """Ask for what may be missing: a busy endpoint shows a block before its logs. The filter may be wrong, too."""
+        cursor = self._cursor()[0]
+        for block, left in list(self._doubtful.items()):
+            self._doubtful[block] = left - 1  # first: asking may fail
+            on_chain = block[0] <= cursor and self._is_canonical(*block)
+            logs = self._logs_of(block[1]) if on_chain else []
+            if logs or not on_chain or left <= 1:
+                del self._doubtful[block]
+            self.missed_events += self._take(logs, cursor)
 
     def _cursor(self) -> tuple[int, str]:
         cursor = self._store.cursor()

@@ -20,6 +20,9 @@ tick
 │   └── it is lost
 ├── when it takes a job over, and what came later is undone before it was read
 │   └── nothing of that stays
+├── when the endpoint shows a block before its logs
+│   ├── they are read with a later tick, whether or not there is a new block
+│   └── unless the block is no longer on the chain
 ├── when more jobs wait than may be in flight
 │   └── all are answered, a few at a time
 ├── when jobs came while it was down
@@ -32,6 +35,8 @@ tick
     └── three commits lie between reading and sending
 """
 
+import pytest
+from fault_proxy import FaultProxy, constant
 from live_chain import ASSIGNED, OPEN, PRICE, REFUNDED, SETTLED, artifacts, register
 from web3 import Web3
 
@@ -223,6 +228,42 @@ def test_tick__when_what_came_after_a_take_is_undone__nothing_of_it_stays(
     kinds = [event.kind for event in provider.parts.store.events_of(job_id)]
     assert sorted(kinds) == ["requested", "taken"]
     assert provider.job(job_id).status == "assigned"
+
+
+@pytest.mark.parametrize("blocks", [0, 1])
+def test_tick__when_a_block_is_shown_before_its_logs__reads_them_later(
+    provider, market, chain, blocks
+):
+    with FaultProxy(chain.url) as proxy:
+        provider.open(**{"chain.rpc_urls": [proxy.url]})
+        proxy.add(constant([]), "eth_getLogs", times=listener_module.BLOOM_TRIES + 1)
+        job_id = market.request()
+        provider.tick()
+        assert provider.job(job_id) is None
+        if blocks:
+            chain.mine()
+
+        provider.tick()
+
+        assert provider.worker.inferred == [job_id]
+        assert provider.parts.listener.missed_events == 1
+
+
+def test_tick__when_a_block_without_its_logs_is_undone__asks_for_them_no_more(
+    provider, market, chain
+):
+    with FaultProxy(chain.url) as proxy:
+        provider.open(**{"chain.rpc_urls": [proxy.url]})
+        proxy.add(constant([]), "eth_getLogs")
+        job_id = market.request()
+        provider.tick()
+        chain.reorg(1)
+        proxy.heal()
+
+        provider.tick()
+
+        assert provider.job(job_id) is None
+        assert provider.parts.listener._doubtful == {}
 
 
 def test_tick__when_many_jobs_wait__answers_all_a_few_at_a_time(provider, market, chain):
