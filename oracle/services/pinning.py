@@ -81,6 +81,8 @@ class PinningManager:
         if self._sender.has(purpose):
             return purpose
         deal = self._contracts.read(CONTRACT, "deal", deal_id)
+        join = Call(purpose, CONTRACT, "join", (deal_id,), value_wei=deal["bond"])
+        self._sender.require(join)  # before hours of fetching, and once more after them
         cid = self.places.cid(deal_id)
         had = self._store.pins.has(cid)
         await keep(cid, deal["sizeBytes"])
@@ -93,7 +95,7 @@ class PinningManager:
                 f"expected the bytes of {cid} to have root {bytes(deal['root']).hex()} and size {deal['sizeBytes']}, "
                 f"as deal {deal_id} says, got {tree.root.hex()} and {tree.size_bytes}: do not join it"
             )
-        self._sender.queue(Call(purpose, CONTRACT, "join", (deal_id,), value_wei=deal["bond"]))
+        self._sender.queue(join)
         return purpose
 
     def tick(self) -> int:

@@ -3,6 +3,7 @@
 manager
 ├── offered: the most profitable first, none that are full or ours
 ├── take: fetches, checks root and size, joins once; refuses a version whose root is not that of its bytes
+├── take: of a deal that is full fetches nothing
 ├── tick: answers what is asked, once, after a restart too; does nothing when nothing is asked
 ├── take: while a version is fetched, challenges of other places are answered
 ├── run --take: a deal whose event an endpoint left out is found when all are read again
@@ -36,7 +37,7 @@ from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.peers.gateway import Gateway
 from offchain_worker.storage.store import EmbeddedStore
 from oracle.cli import main, pin
-from oracle.errors import RpcRefused, RpcUnreachable
+from oracle.errors import Reverted, RpcRefused, RpcUnreachable
 from oracle.services.pin_places import UNSURE_BLOCKS, answer_gas
 from oracle.services.pinning import beside
 
@@ -88,6 +89,19 @@ def test_offered__names_the_most_profitable_first(chain, gateway, deal, pinner):
 def test_answer_gas__is_a_little_above_what_was_measured():
     assert 96_470 <= answer_gas(1, 1 << 30) <= 100_000
     assert 609_970 <= answer_gas(8, 1 << 30) <= 640_000
+
+
+def test_take__when_the_deal_is_full__fetches_nothing(chain, gateway, pinner):
+    model = register(chain, gateway.scan)
+    deal = open_deal(chain, model, gateway.scan.size_bytes, copies=1)
+    bond = chain.read(CONTRACT, "deal", deal)["bond"]
+    chain.send(CONTRACT, "join", deal, sender=chain.accounts[5], value=bond)
+
+    with pytest.raises(Reverted, match="IncentivesDealFull"):
+        pinner.take(deal, gateway)
+
+    assert not pinner.store.has(gateway.scan.cid)
+    assert pinner.rows() == []
 
 
 @pytest.mark.parametrize("wrong", ["root", "size"])
