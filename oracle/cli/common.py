@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from web3 import Web3
 
+from offchain_worker.storage.store import EmbeddedStore
 from oracle import config
 from oracle.chain.abi import Event
 from oracle.chain.contracts import Contracts
@@ -163,6 +164,12 @@ class Session:
             "secondVerifier": NATIVE,
             "resolution": NATIVE,
         }
+
+
+def open_store(home: Path) -> EmbeddedStore:
+    """Return the store of a home folder."""
+    settings = config.load(home)
+    return EmbeddedStore(settings.path(settings.paths.store))
 
 
 def first_of(event: Event, logs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

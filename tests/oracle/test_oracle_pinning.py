@@ -36,7 +36,7 @@ from offchain_worker.storage.audit import audit
 from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.peers.gateway import Gateway
 from offchain_worker.storage.store import EmbeddedStore
-from oracle.cli import main, pin
+from oracle.cli import main, pin_deals
 from oracle.errors import Reverted, RpcRefused, RpcUnreachable
 from oracle.services.pin_places import UNSURE_BLOCKS, answer_gas
 from oracle.services.pinning import beside
@@ -188,9 +188,9 @@ def test_try_to_take__when_it_only_failed_for_now__is_tried_again(
         raise error
 
     refused = set()
-    monkeypatch.setattr(pin, "_take", fails)
+    monkeypatch.setattr(pin_deals, "_take", fails)
 
-    pin._try_to_take(pinner.manager, pinner.store, 7, (), refused)
+    pin_deals._try_to_take(pinner.manager, pinner.store, 7, (), refused)
 
     assert refused == left_alone
 
@@ -238,18 +238,20 @@ def test_take_profitable__when_an_endpoint_left_a_deal_out__finds_it_when_it_rea
     chain, deal, pinner, monkeypatch
 ):
     tried = []
-    monkeypatch.setattr(pin, "_try_to_take", lambda manager, store, found, *_: tried.append(found))
+    monkeypatch.setattr(
+        pin_deals, "_try_to_take", lambda manager, store, found, *_: tried.append(found)
+    )
     chain.mine(UNSURE_BLOCKS + 10)
     rpc = pinner.places._contracts.rpc
     call = rpc.call
     with monkeypatch.context() as patch:
         patch.setattr(rpc, "call", lambda m, *p: [] if m == "eth_getLogs" else call(m, *p))
-        pin._take_profitable(pinner.manager, pinner.store, (), set(), pin.MOST_BYTES)
+        pin_deals._take_profitable(pinner.manager, pinner.store, (), set(), pin_deals.MOST_BYTES)
     assert tried == []
 
     pinner.places._read_at = float("-inf")
     pinner.tick()
-    pin._take_profitable(pinner.manager, pinner.store, (), set(), pin.MOST_BYTES)
+    pin_deals._take_profitable(pinner.manager, pinner.store, (), set(), pin_deals.MOST_BYTES)
 
     assert tried == [deal]
 
