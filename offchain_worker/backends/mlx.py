@@ -11,7 +11,7 @@ from mlx_lm.utils import load_model
 
 from offchain_worker.backends.base import Arrays, check_inputs, check_options, pick_device
 from offchain_worker.errors import BadInput, BadModel, BadOutput, first_line
-from offchain_worker.generation import most_likely
+from offchain_worker.generation import go_on
 from offchain_worker.manifest import Manifest, inside
 from offchain_worker.safe_json import loads
 
@@ -84,25 +84,21 @@ class Backend:
         if self._manifest is None:
             raise RuntimeError("expected load() before generate()")
         check_tokens(np.array(prompt), self._vocabulary)
-        added: list[int] = []
-        step = list(prompt)
         try:
             with mx.stream(self._place):
                 cache = make_prompt_cache(self._model)
-                while len(added) < most:
-                    logits = self._model(mx.array([step]), cache=cache)[0, -1]
-                    token = most_likely(np.array(logits.astype(mx.float32)))
-                    if token in stop:
-                        break
-                    added.append(token)
-                    step = [token]
+
+                def logits_after(fresh: list[int]) -> np.ndarray[Any, Any]:
+                    logits = self._model(mx.array([fresh]), cache=cache)[0, -1]
+                    return np.array(logits.astype(mx.float32))
+
+                return go_on(logits_after, prompt, most, stop)
         except BadOutput:
             raise
         except Exception as error:  # mlx has no common root for what it raises
             raise BadModel(
                 f"expected a model that continues a prompt, got: {first_line(error)}"
             ) from error
-        return added
 
     def close(self) -> None:
         """Free the model."""
