@@ -35,6 +35,9 @@ from typing import Any, ClassVar, Literal
 
 Action = Literal["refuse", "retry", "stop"]
 
+MOST_SAID = 300
+"""Characters of a library's own words in a message of ours."""
+
 
 class WorkerError(Exception):
     """Root of all errors of this package."""
@@ -165,3 +168,13 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
     """Return "; did you mean 'x'?" when a known name is close to `name`, else nothing."""
     close = get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what a library's error says, at most 300 characters; its class if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:MOST_SAID]
+
+
+def one_line(error: BaseException) -> str:
+    """Return all that a library's error says as one line, at most 300 characters; its class if it says nothing."""
+    return " ".join(str(error).split())[:MOST_SAID] or type(error).__name__

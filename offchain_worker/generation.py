@@ -5,7 +5,7 @@ if the model is one step that takes them (`pipeline/steps.py`). Any other model 
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -57,7 +57,10 @@ def generate(
     if isinstance(backend, Generates):
         return backend.generate(prompt, most, stop)
     if is_step(manifest):
-        return _step_by_step(Steps(backend, manifest), prompt, most, stop)
+        steps = Steps(backend, manifest)
+        return go_on(
+            lambda fresh: steps.take(np.array([fresh], np.int32))[0, -1], prompt, most, stop
+        )
     tokens = list(prompt)
     for _ in range(most):
         width = len(tokens) if lengths is None else lengths.fit(len(tokens))
@@ -79,6 +82,34 @@ def most_likely(logits: "np.ndarray[tuple[int], np.dtype[np.float32]]") -> int:
     if not np.isfinite(logits).all():
         raise BadOutput(f"expected finite numbers in {OUTPUT!r}, got NaN or infinity")
     return int(logits.argmax())
+
+
+def go_on(
+    logits_after: Callable[[list[int]], "np.ndarray[Any, Any]"],
+    prompt: Sequence[int],
+    most: int,
+    stop: Collection[int],
+) -> list[int]:
+    """Return the tokens that follow a prompt, for a model that remembers what it has seen.
+
+    Args:
+        logits_after: Returns the logits behind the last of further tokens of the text, of shape (vocabulary,), float32.
+        prompt: As `generate`.
+        most: As `generate`.
+        stop: As `generate`.
+
+    Raises:
+        BadOutput: Logits are not finite. And whatever `logits_after` raises.
+    """
+    added: list[int] = []
+    fresh = list(prompt)
+    while len(added) < most:
+        token = most_likely(logits_after(fresh))
+        if token in stop:
+            break
+        added.append(token)
+        fresh = [token]
+    return added
 
 
 class Steps:
@@ -117,20 +148,6 @@ class Steps:
 def is_step(manifest: Manifest) -> bool:
     """Whether a model takes what was computed for earlier tokens."""
     return PAST in [spec.name for spec in manifest.inputs]
-
-
-def _step_by_step(
-    steps: Steps, prompt: Sequence[int], most: int, stop: Collection[int]
-) -> list[int]:
-    added: list[int] = []
-    fresh = np.array([prompt], np.int32)
-    while len(added) < most:
-        token = most_likely(steps.take(fresh)[0, -1])
-        if token in stop:
-            break
-        added.append(token)
-        fresh = np.array([[token]], np.int32)
-    return added
 
 
 def _lengths(manifest: Manifest) -> Lengths | None:

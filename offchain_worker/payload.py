@@ -14,7 +14,7 @@ import dag_cbor
 import numpy as np
 from multiformats import CID
 
-from offchain_worker.errors import BadArtifact, BadInput
+from offchain_worker.errors import BadArtifact, BadInput, first_line
 from offchain_worker.storage.cid import Cid
 
 Values = dict[str, Any]
@@ -48,7 +48,9 @@ def encode(values: Mapping[str, Any]) -> bytes:
     try:
         return dag_cbor.encode(plain)
     except Exception as error:  # the library has no common root for what it raises
-        raise BadInput(f"expected values that DAG-CBOR can hold, got: {_line(error)}") from None
+        raise BadInput(
+            f"expected values that DAG-CBOR can hold, got: {first_line(error)}"
+        ) from None
 
 
 def decode(data: bytes, max_bytes: int = MAX_INPUT_BYTES) -> Values:
@@ -64,7 +66,7 @@ def decode(data: bytes, max_bytes: int = MAX_INPUT_BYTES) -> Values:
         plain = dag_cbor.decode(data)
         canonical = dag_cbor.encode(plain)
     except Exception as error:  # the library lets what its parts raise pass, such as KeyError for an unknown CID codec
-        raise BadInput(f"expected DAG-CBOR, got: {_line(error)}") from None
+        raise BadInput(f"expected DAG-CBOR, got: {first_line(error)}") from None
     # The library is strict itself; that a value has one form does not rest on it.
     if canonical != data:
         raise BadInput("expected canonical DAG-CBOR, got the same values in other bytes")
@@ -219,8 +221,3 @@ def _head(data: bytes, at: int) -> tuple[int, int, int]:
         raise BadInput(f"expected items of known length, got head {data[at]:#x} at byte {at}")
     end = at + 1 + (1 << (info - 24))
     return major, int.from_bytes(data[at + 1 : end], "big"), end
-
-
-def _line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__

@@ -43,7 +43,7 @@ def read(data: bytes) -> Tensors:
     if not isinstance(header, dict):
         raise BadModel(f"expected a safetensors header that is a map, got {type(header).__name__}")
     header.pop("__metadata__", None)
-    body = data[8 + length :]
+    body = memoryview(data)[8 + length :]
     tensors, spans = {}, []
     for name, entry in header.items():
         tensors[name], span = _tensor(name, entry, body)
@@ -63,22 +63,25 @@ def read(data: bytes) -> Tensors:
 def write(tensors: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
     """Return `tensors` as safetensors, in order of their names: the same tensors give the same bytes."""
     header: dict[str, Any] = {}
-    body = b""
+    parts: list[bytes] = []
+    end = 0
     for name, array in sorted(tensors.items()):
         code = _NAMES[array.dtype.name]
-        data = array.astype(_DTYPES[code], copy=False).tobytes()
+        parts.append(array.astype(_DTYPES[code], copy=False).tobytes())
+        start, end = end, end + len(parts[-1])
         header[name] = {
             "dtype": code,
             "shape": list(array.shape),
-            "data_offsets": [len(body), len(body) + len(data)],
+            "data_offsets": [start, end],
         }
-        body += data
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + body
+    return b"".join((len(text).to_bytes(8, "little"), text, *parts))
 
 
-def _tensor(name: str, entry: Any, body: bytes) -> tuple[np.ndarray[Any, Any], tuple[int, int]]:
+def _tensor(
+    name: str, entry: Any, body: memoryview
+) -> tuple[np.ndarray[Any, Any], tuple[int, int]]:
     try:
         dtype = np.dtype(_DTYPES[entry["dtype"]])
         shape = [_size(size) for size in entry["shape"]]

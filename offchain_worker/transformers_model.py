@@ -14,7 +14,7 @@ import torch
 import transformers
 
 from offchain_worker import safe_json
-from offchain_worker.errors import BadModel, did_you_mean
+from offchain_worker.errors import BadModel, did_you_mean, first_line
 from offchain_worker.manifest import TensorSpec
 
 CONFIG, WEIGHTS, POOLING = "config.json", "model.safetensors", "1_Pooling/config.json"
@@ -102,7 +102,7 @@ def from_folder(folder: Path, *, sequence: int = 128, samples: int = 16_000) -> 
         )
     except Exception as error:  # the library has no common root for what it raises
         raise BadModel(
-            f"expected weights that {architecture.__name__} loads, got: {_line(error)}"
+            f"expected weights that {architecture.__name__} loads, got: {first_line(error)}"
         ) from error
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
@@ -141,7 +141,7 @@ def describe(
     except Exception as error:  # what a model raises has no common root
         raise BadModel(
             f"expected a model that runs on its main input {model.main_input_name!r} alone, got {name}, which says: "
-            f"{_line(error)}"
+            f"{first_line(error)}"
         ) from error
     names = [key for key, value in answer.items() if torch.is_tensor(value)]
     wanted = next((outputs for end, outputs in _OUTPUTS.items() if name.endswith(end)), ())
@@ -278,7 +278,7 @@ def _read_config(folder: Path) -> tuple[Any, Any]:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # the library has no common root for what it raises
         raise BadModel(
-            f"expected a {CONFIG} that transformers reads, got: {_line(error)}"
+            f"expected a {CONFIG} that transformers reads, got: {first_line(error)}"
         ) from error
     return architecture, config
 
@@ -299,7 +299,7 @@ def _check_size(architecture: Any, config: Any, weights: Sequence[Path]) -> None
             model = architecture(config)
     except Exception as error:  # sizes that do not fit each other fail anywhere
         raise BadModel(
-            f"expected a {CONFIG} that makes a {architecture.__name__}, got: {_line(error)}"
+            f"expected a {CONFIG} that makes a {architecture.__name__}, got: {first_line(error)}"
         ) from error
     asked = sum(parameter.numel() for parameter in model.parameters())
     most = 2 * sum(
@@ -335,7 +335,3 @@ def _check_pooling(folder: Path) -> None:
     ]
     if modes != ["pooling_mode_mean_tokens"]:
         raise BadModel(f"expected pooling by the mean of tokens in {POOLING}, got {modes}")
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -8,7 +8,7 @@ OracleError
 ├── StoreUnusable                    stop    the job database cannot be read or belongs to something else
 │   └── StoreBusy                    retry   it cannot be written now: the disk is full, or another program holds it
 ├── RpcError
-│   ├── RpcUnreachable               retry   no endpoint answers
+│   ├── RpcUnreachable               retry   no endpoint answers, or lets us in
 │   ├── RpcRateLimited               retry   every endpoint asks us to slow down
 │   ├── RpcDisagreement              retry   too few endpoints say the same about something that decides about money
 │   ├── RpcRefused                   retry   the endpoint answered with an error that is not a revert
@@ -79,7 +79,7 @@ class RpcError(OracleError):
 
 
 class RpcUnreachable(RpcError):
-    """No endpoint answered within its time."""
+    """No endpoint answered within its time, or none lets us in."""
 
 
 class RpcRateLimited(RpcError):

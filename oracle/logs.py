@@ -6,16 +6,20 @@ import logging
 import os
 import select
 import sys
+import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 FILE_BYTES, FILES = 10_000_000, 4
 PIECE_BYTES = 512
 """What a pipe that is writable takes at once on every system, in bytes."""
+LOOK_S = 0.2
+"""How often a log that is followed is looked at, in seconds."""
 
 
 class UnreadHandler(logging.Handler):
@@ -85,8 +89,8 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the object; a message that is no event of ours stands in `text`."""
-        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        said: dict[str, Any] = {"time": time, "level": record.levelname.lower()}
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        said: dict[str, Any] = {"time": at, "level": record.levelname.lower()}
         if isinstance(record.msg, Line):
             said |= {"event": record.msg.event, **record.msg.fields}
         else:
@@ -110,6 +114,37 @@ class LogFile(RotatingFileHandler):
         """Pass over what the disk refuses: else a trace of each line goes to stderr, and waits for its reader."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
+
+
+def tail(file: Path, lines: int, *, follow: bool = False) -> Iterator[str]:
+    """Yield the last lines of a log; to `follow`, then what comes, also when the file is begun anew (`LogFile`).
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    log = file.open(errors="replace")
+    try:
+        yield from deque(log, lines)
+        while follow:
+            if text := log.readline():
+                yield text
+            elif _is_begun_anew(file, log):
+                yield from log  # what came in before it was renamed
+                log.close()
+                log = file.open(errors="replace")
+            else:
+                time.sleep(LOOK_S)
+    finally:
+        log.close()
+
+
+def _is_begun_anew(file: Path, log: IO[str]) -> bool:
+    """Whether the log has another file by now, or was cut."""
+    try:
+        now, read = file.stat(), os.fstat(log.fileno())
+    except FileNotFoundError:  # it was renamed, and the new one is not there yet
+        return False
+    return now.st_ino != read.st_ino or now.st_size < log.tell()
 
 
 @contextmanager

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from offchain_worker.job import NO_ADDRESS, Job
 from oracle.chain.listener import Head
 
+ANSWER_GAS = 120_000
+"""What an answer costs without its callback, in gas."""
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -23,7 +26,6 @@ class Terms:
         least_time_s: Least time between now and the deadline, in seconds of chain time.
         price_to_gas: Least price of a job as a multiple of what its answer costs in gas (native token only); 0 to take
             any price.
-        answer_gas: What an answer costs without its callback, in gas.
     """
 
     models: frozenset[str] = frozenset()
@@ -32,7 +34,6 @@ class Terms:
     max_callback_gas: int = 300_000
     least_time_s: int = 5
     price_to_gas: float = 1.0
-    answer_gas: int = 120_000
 
 
 class Policy:
@@ -80,7 +81,7 @@ class Policy:
     def _too_cheap(self, job: Job) -> str | None:
         if self._terms.price_to_gas == 0 or job.token != NO_ADDRESS:
             return None
-        cost_wei = (self._terms.answer_gas + job.callback_gas) * self._gas_price_wei()
+        cost_wei = (ANSWER_GAS + job.callback_gas) * self._gas_price_wei()
         needed_wei = int(cost_wei * self._terms.price_to_gas)
         if job.price < needed_wei:
             return f"price of {job.price} wei is not worth the gas: at least {needed_wei} wei are needed now"

@@ -8,7 +8,7 @@ import coremltools as ct
 
 from offchain_worker.backends.base import Arrays, check_inputs, check_options, pick_device
 from offchain_worker.backends.coreml_package import check_tensors, package_of, tensors_of
-from offchain_worker.errors import BadModel
+from offchain_worker.errors import BadModel, one_line
 from offchain_worker.lengths import OPTION, Lengths
 from offchain_worker.manifest import Manifest
 
@@ -54,7 +54,7 @@ class Backend:
             )
         except Exception as error:  # what Core ML raises has no common root
             raise BadModel(
-                f"expected a program that Core ML loads, got: {str(error)[:300]}"
+                f"expected a program that Core ML loads, got: {one_line(error)}"
             ) from error
         described = model.get_spec().description
         check_tensors(manifest, tensors_of(described.input), tensors_of(described.output))
@@ -71,7 +71,7 @@ class Backend:
             found = self._model.predict(inputs)
         except Exception as error:  # what Core ML raises has no common root
             raise BadModel(
-                f"expected a program that runs on what its manifest allows, got: {str(error)[:300]}"
+                f"expected a program that runs on what its manifest allows, got: {one_line(error)}"
             ) from error
         return {spec.name: found[spec.name].astype(spec.dtype) for spec in self._manifest.outputs}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from offchain_worker.backends.base import Arrays, check_inputs, check_options, pick_device
 from offchain_worker.backends.coreml_package import check_tensors, package_of
-from offchain_worker.errors import BadModel
+from offchain_worker.errors import BadModel, one_line
 from offchain_worker.lengths import OPTION, Lengths
 from offchain_worker.manifest import Manifest
 from offchain_worker.mil.program import Program
@@ -44,7 +44,7 @@ class Backend:
             found = self._program.run(inputs)
         except Exception as error:  # what PyTorch raises has no common root
             raise BadModel(
-                f"expected a program that runs on what its manifest allows, got: {str(error)[:300]}"
+                f"expected a program that runs on what its manifest allows, got: {one_line(error)}"
             ) from error
         return {spec.name: found[spec.name].astype(spec.dtype) for spec in self._manifest.outputs}
 

@@ -10,8 +10,8 @@ from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import load_model
 
 from offchain_worker.backends.base import Arrays, check_inputs, check_options, pick_device
-from offchain_worker.errors import BadInput, BadModel, BadOutput
-from offchain_worker.generation import most_likely
+from offchain_worker.errors import BadInput, BadModel, BadOutput, first_line
+from offchain_worker.generation import go_on
 from offchain_worker.manifest import Manifest, inside
 from offchain_worker.safe_json import loads
 
@@ -58,7 +58,9 @@ class Backend:
             with mx.stream(self._place):
                 self._model, _ = load_model(folder, trust_remote_code=False)
         except Exception as error:  # mlx-lm has no common root for what it raises
-            raise BadModel(f"expected a model that mlx-lm loads, got: {_line(error)}") from error
+            raise BadModel(
+                f"expected a model that mlx-lm loads, got: {first_line(error)}"
+            ) from error
         self._manifest = manifest
 
     def run(self, inputs: Arrays) -> Arrays:
@@ -74,7 +76,7 @@ class Backend:
                 return {"logits": np.array(logits)}
         except Exception as error:  # mlx has no common root for what it raises
             raise BadModel(
-                f"expected a model that runs on what its manifest allows, got: {_line(error)}"
+                f"expected a model that runs on what its manifest allows, got: {first_line(error)}"
             ) from error
 
     def generate(self, prompt: Sequence[int], most: int, stop: Collection[int]) -> list[int]:
@@ -82,25 +84,21 @@ class Backend:
         if self._manifest is None:
             raise RuntimeError("expected load() before generate()")
         check_tokens(np.array(prompt), self._vocabulary)
-        added: list[int] = []
-        step = list(prompt)
         try:
             with mx.stream(self._place):
                 cache = make_prompt_cache(self._model)
-                while len(added) < most:
-                    logits = self._model(mx.array([step]), cache=cache)[0, -1]
-                    token = most_likely(np.array(logits.astype(mx.float32)))
-                    if token in stop:
-                        break
-                    added.append(token)
-                    step = [token]
+
+                def logits_after(fresh: list[int]) -> np.ndarray[Any, Any]:
+                    logits = self._model(mx.array([fresh]), cache=cache)[0, -1]
+                    return np.array(logits.astype(mx.float32))
+
+                return go_on(logits_after, prompt, most, stop)
         except BadOutput:
             raise
         except Exception as error:  # mlx has no common root for what it raises
             raise BadModel(
-                f"expected a model that continues a prompt, got: {_line(error)}"
+                f"expected a model that continues a prompt, got: {first_line(error)}"
             ) from error
-        return added
 
     def close(self) -> None:
         """Free the model."""
@@ -117,7 +115,3 @@ def check_tokens(tokens: np.ndarray[Any, Any], vocabulary: int) -> None:
         raise BadInput(
             f"expected tokens from 0 to {vocabulary - 1} in 'input_ids', got {int(tokens.min())} to {int(tokens.max())}"
         )
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -7,7 +7,7 @@ from typing import Any
 import onnxruntime
 
 from offchain_worker.backends.base import Arrays, check_inputs, check_options, pick_device
-from offchain_worker.errors import BadModel
+from offchain_worker.errors import BadModel, first_line
 from offchain_worker.manifest import Manifest, inside
 
 _LEVELS = {
@@ -67,7 +67,7 @@ class Backend:
             )
         except Exception as error:  # its errors have no public root
             raise BadModel(
-                f"expected a model that ONNX Runtime loads, got {path.name}: {_line(error)}"
+                f"expected a model that ONNX Runtime loads, got {path.name}: {first_line(error)}"
             ) from error
         for kind, tensors, specs in (
             ("inputs", session.get_inputs(), manifest.inputs),
@@ -91,7 +91,7 @@ class Backend:
             return dict(zip(names, self._session.run(names, inputs), strict=True))
         except Exception as error:  # its errors have no public root
             raise BadModel(
-                f"expected a model that runs on what its manifest allows, got: {_line(error)}"
+                f"expected a model that runs on what its manifest allows, got: {first_line(error)}"
             ) from error
 
     def close(self) -> None:
@@ -124,7 +124,3 @@ def _session_options(manifest: Manifest) -> Any:
         4  # failures come back as exceptions; its log would tell them twice
     )
     return options
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -144,14 +144,17 @@ def _end_with_stdin() -> None:
 
 def main(arguments: list[str]) -> int:
     """Print the figures as JSON, a zero byte, and the outputs as safetensors."""
+    out = os.dup(1)
+    os.dup2(2, 1)  # what a library prints must not get between them
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
         profile, outputs = measure(Path(arguments[0]), arguments[1])
     except WorkerError as error:
         print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
-    sys.stdout.buffer.write(json.dumps(asdict(profile)).encode() + b"\0")
-    sys.stdout.buffer.write(safetensors.write(outputs))
+    with os.fdopen(out, "wb") as file:
+        file.write(json.dumps(asdict(profile)).encode() + b"\0")
+        file.write(safetensors.write(outputs))
     return 0
 
 

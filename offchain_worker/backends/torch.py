@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from offchain_worker.backends.base import Arrays, check_inputs, check_options, pick_device
-from offchain_worker.errors import BadModel, BadOutput
-from offchain_worker.generation import most_likely
+from offchain_worker.errors import BadModel, BadOutput, one_line
+from offchain_worker.generation import go_on
 from offchain_worker.manifest import Manifest, inside
 from offchain_worker.transformers_model import Original, from_folder
 
@@ -72,7 +73,7 @@ class Backend:
                 found = self._model(**given)
         except Exception as error:  # what a model raises has no common root
             raise BadModel(
-                f"expected a model that runs on what its manifest allows, got: {str(error)[:300]}"
+                f"expected a model that runs on what its manifest allows, got: {one_line(error)}"
             ) from error
         return {
             spec.name: tensor.cpu().numpy()
@@ -83,28 +84,24 @@ class Backend:
         """Continue a prompt, with the library's KV cache. See `offchain_worker.generation`."""
         if self._manifest is None or self._model is None:
             raise RuntimeError("expected load() before generate()")
-        added: list[int] = []
-        step, cache = list(prompt), None
+        model, cache = self._model.model, None
+
+        def logits_after(fresh: list[int]) -> Any:
+            nonlocal cache
+            tokens = torch.tensor([fresh], device=self._place)
+            found = model(input_ids=tokens, past_key_values=cache, use_cache=True)
+            cache = found.past_key_values
+            return found.logits[0, -1].float().cpu().numpy()
+
         try:
             with torch.inference_mode():
-                while len(added) < most:
-                    tokens = torch.tensor([step], device=self._place)
-                    found = self._model.model(
-                        input_ids=tokens, past_key_values=cache, use_cache=True
-                    )
-                    cache = found.past_key_values
-                    token = most_likely(found.logits[0, -1].float().cpu().numpy())
-                    if token in stop:
-                        break
-                    added.append(token)
-                    step = [token]
+                return go_on(logits_after, prompt, most, stop)
         except BadOutput:
             raise
         except Exception as error:  # what a model raises has no common root
             raise BadModel(
-                f"expected a model that continues a prompt, got: {str(error)[:300]}"
+                f"expected a model that continues a prompt, got: {one_line(error)}"
             ) from error
-        return added
 
     def close(self) -> None:
         """Free the model."""

@@ -20,7 +20,7 @@ from onnx import numpy_helper
 
 from offchain_worker import safetensors
 from offchain_worker.backends.base import Arrays
-from offchain_worker.errors import BadModel, ConversionFailed
+from offchain_worker.errors import BadModel, ConversionFailed, one_line
 from offchain_worker.integer.graph import GRAPH_FILE, WEIGHTS_FILE, Graph, Node, to_json
 from offchain_worker.manifest import Manifest, Step, TensorSpec
 from offchain_worker.pipeline import write_folder
@@ -89,7 +89,7 @@ def _open(path: Path) -> tuple[Any, list[Node], Arrays]:
         model = onnx.load(str(path))
     except Exception as error:  # protobuf and the disk, without a common root
         raise ConversionFailed(
-            f"expected an ONNX model, got {path.name}: {str(error)[:200]}"
+            f"expected an ONNX model, got {path.name}: {one_line(error)}"
         ) from error
     try:
         return model, *convert(model)
@@ -120,7 +120,7 @@ def _joined(path: Path) -> Any:
             return onnx.load(options.optimized_model_filepath)
         except Exception as error:  # its errors have no public root
             raise ConversionFailed(
-                f"expected a model that ONNX Runtime loads, got {path.name}: {str(error)[:200]}"
+                f"expected a model that ONNX Runtime loads, got {path.name}: {one_line(error)}"
             ) from error
 
 

@@ -12,7 +12,7 @@ from coremltools.converters.mil.frontend.milproto.load import load as load_progr
 from coremltools.converters.mil.mil import types
 
 from offchain_worker.backends.coreml_package import tensors_of
-from offchain_worker.errors import BadModel
+from offchain_worker.errors import BadModel, one_line
 from offchain_worker.mil.operators import OPERATORS
 from offchain_worker.mil.values import DTYPES, Arguments, as_tensor
 
@@ -62,7 +62,7 @@ class Program:
         except BadModel:
             raise
         except Exception as error:  # the reader has no common root for what it raises
-            raise BadModel(f"expected a Core ML program, got: {_line(error)}") from error
+            raise BadModel(f"expected a Core ML program, got: {one_line(error)}") from error
         self._last_uses = self._find_last_uses()
 
     def run(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
@@ -118,7 +118,7 @@ def _read(package: Path) -> Any:
     try:
         spec.ParseFromString(file.read_bytes())
     except Exception as error:  # protobuf's own errors differ by implementation
-        raise BadModel(f"expected a Core ML model in {MODEL}, got: {_line(error)}") from None
+        raise BadModel(f"expected a Core ML model in {MODEL}, got: {one_line(error)}") from None
     if spec.WhichOneof("Type") != "mlProgram":
         raise BadModel(f"expected an ML program in {MODEL}, got {spec.WhichOneof('Type')!r}")
     for function in spec.mlProgram.functions.values():
@@ -158,7 +158,3 @@ def _resolve(argument: Any, values: Mapping[Any, Any]) -> Any:
 
 def _dtype(variable: Any) -> str:
     return str(types.builtin_to_string(variable.dtype))
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -13,7 +13,7 @@ import torch
 
 from offchain_worker.backends import open_for
 from offchain_worker.backends.base import Arrays, Backend, check_outputs
-from offchain_worker.errors import BadModel, CheckFailed
+from offchain_worker.errors import BadModel, CheckFailed, one_line
 from offchain_worker.generation import INPUT, OUTPUT, Steps, is_step
 from offchain_worker.lengths import Lengths
 from offchain_worker.manifest import Manifest
@@ -130,7 +130,7 @@ def _run(original: Original, given: Arrays) -> Arrays:
     except Exception as error:  # what a model raises has no common root
         raise BadModel(
             "expected an original that runs on what it is given; with texts, one that has the tokens of its tokenizer, "
-            f"got: {str(error)[:300]}"
+            f"got: {one_line(error)}"
         ) from error
     return {name: tensor.numpy() for name, tensor in zip(original.outputs, found, strict=True)}
 

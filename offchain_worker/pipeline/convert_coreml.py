@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from offchain_worker.backends.base import PAST
-from offchain_worker.errors import ConversionFailed
+from offchain_worker.errors import ConversionFailed, one_line
 from offchain_worker.generation import INPUT, OUTPUT, POSITION, PRESENT
 from offchain_worker.lengths import SHORTEST, Lengths
 from offchain_worker.pipeline import coreml_operators  # noqa: F401  (registers operators)
@@ -53,7 +53,9 @@ def convert(original: Original, precision: str = "float32", lengths: Lengths | N
                 warnings.simplefilter("ignore")  # of the converter, about versions and rounding
                 return _convert(original.outputs, *capture(original, tensors), precision)
         except Exception as error:  # the converter has no common root for what it raises
-            reasons.append(f"{getattr(capture, '__name__', '_free lengths')[1:]}: {_line(error)}")
+            reasons.append(
+                f"{getattr(capture, '__name__', '_free lengths')[1:]}: {one_line(error)}"
+            )
     raise ConversionFailed(
         f"expected a model that coremltools {ct.__version__} converts, got: {'; '.join(reasons)}"
     )
@@ -85,7 +87,7 @@ def convert_step(original: Original, length: int, precision: str = "float32") ->
             return _convert((OUTPUT, PRESENT), program, {}, precision)
     except Exception as error:  # the converter has no common root for what it raises
         raise ConversionFailed(
-            f"expected a model whose step coremltools {ct.__version__} converts, got: {_line(error)}"
+            f"expected a model whose step coremltools {ct.__version__} converts, got: {one_line(error)}"
         ) from error
 
 
@@ -158,7 +160,3 @@ def _convert(outputs: Sequence[str], program: Any, options: dict[str, Any], prec
         outputs=[ct.TensorType(name=name, dtype=np.float32) for name in outputs],
         **options,
     )
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from offchain_worker.errors import HubRefused, ToolNotInstalled
+from offchain_worker.errors import HubRefused, ToolNotInstalled, one_line
 
 WANTED = re.compile(
     r"(model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json|1_Pooling/config\.json|modules\.json|"
@@ -50,7 +50,7 @@ def look(repo: str, revision: str = "main") -> Found:
     try:
         info = api.model_info(repo, revision=revision, files_metadata=True)
     except Exception as error:  # the library's errors are of many kinds: network, HTTP, validation
-        raise HubRefused(f"expected {repo!r} on the hub, got: {_line(error)}") from error
+        raise HubRefused(f"expected {repo!r} on the hub, got: {one_line(error)}") from error
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
     files = tuple(sorted(name for name in sizes if WANTED.fullmatch(name)))
     if not any(name.endswith(".safetensors") for name in files) or "config.json" not in files:
@@ -87,7 +87,7 @@ def fetch(found: Found, cache: Path | None = None) -> Path:
             cache_dir=cache,
         )
     except Exception as error:  # the library's errors are of many kinds: network, HTTP, validation
-        raise HubRefused(f"expected the files of {found.repo!r}, got: {_line(error)}") from error
+        raise HubRefused(f"expected the files of {found.repo!r}, got: {one_line(error)}") from error
     return Path(folder)
 
 
@@ -99,7 +99,3 @@ def _library() -> Any:
             "expected package 'huggingface_hub', which is not installed: pip install 'lattice[pipeline]'"
         ) from None
     return huggingface_hub
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:400] or type(error).__name__

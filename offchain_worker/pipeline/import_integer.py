@@ -12,7 +12,7 @@ from offchain_worker import safetensors
 from offchain_worker.backends import open_for
 from offchain_worker.backends.base import Arrays
 from offchain_worker.backends.batching import largest_batch
-from offchain_worker.errors import CheckFailed, ConversionFailed
+from offchain_worker.errors import CheckFailed, ConversionFailed, one_line
 from offchain_worker.integer.from_onnx import import_onnx
 from offchain_worker.integer.graph import GRAPH_FILE, WEIGHTS_FILE, from_json
 from offchain_worker.manifest import Manifest
@@ -92,7 +92,7 @@ def _compare(model: Path, folder: Path, manifest: Manifest) -> tuple[Report, int
         )
     except Exception as error:  # its errors have no public root
         raise ConversionFailed(
-            f"expected a model that ONNX Runtime loads, got: {str(error)[:300]}"
+            f"expected a model that ONNX Runtime loads, got: {one_line(error)}"
         ) from error
     ours = open_for("integer")
     ours.load(folder, manifest)

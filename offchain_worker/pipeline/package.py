@@ -88,23 +88,7 @@ def write_package(
         ConversionFailed: The model cannot be had in this format and precision.
         ToolNotInstalled: A converter is not installed.
     """
-    if format not in FORMATS:
-        hint = did_you_mean(format, FORMATS)
-        raise ConversionFailed(f"expected a format of {', '.join(FORMATS)}, got {format!r}{hint}")
-    if precision not in PRECISIONS:
-        hint = did_you_mean(precision, PRECISIONS)
-        raise ConversionFailed(
-            f"expected a precision of {', '.join(PRECISIONS)}, got {precision!r}{hint}"
-        )
-    if precision == "int4-palettes" and format != "coreml":
-        raise ConversionFailed(
-            f"expected format 'coreml' for precision {precision!r}, got {format!r}"
-        )
-    if about.coreml.shapes not in SHAPES or about.coreml.compute_units not in COMPUTE_UNITS:
-        raise ConversionFailed(
-            f"expected shapes of {', '.join(SHAPES)} and compute units of {', '.join(COMPUTE_UNITS)}, got "
-            f"{about.coreml}"
-        )
+    _require_known(format, precision, about.coreml)
     to.mkdir()
     runtime = dict(_RUNTIME.get(format, {}))
     try:
@@ -143,6 +127,26 @@ def write_package(
     )
     write_manifest(to, manifest)
     return manifest
+
+
+def _require_known(format: str, precision: str, how: CoreMl) -> None:
+    """Check that there is such a format, in such a precision, made so."""
+    if format not in FORMATS:
+        hint = did_you_mean(format, FORMATS)
+        raise ConversionFailed(f"expected a format of {', '.join(FORMATS)}, got {format!r}{hint}")
+    if precision not in PRECISIONS:
+        hint = did_you_mean(precision, PRECISIONS)
+        raise ConversionFailed(
+            f"expected a precision of {', '.join(PRECISIONS)}, got {precision!r}{hint}"
+        )
+    if precision == "int4-palettes" and format != "coreml":
+        raise ConversionFailed(
+            f"expected format 'coreml' for precision {precision!r}, got {format!r}"
+        )
+    if how.shapes not in SHAPES or how.compute_units not in COMPUTE_UNITS:
+        raise ConversionFailed(
+            f"expected shapes of {', '.join(SHAPES)} and compute units of {', '.join(COMPUTE_UNITS)}, got {how}"
+        )
 
 
 Tensors = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from offchain_worker.backends.base import Arrays
-from offchain_worker.errors import BadInput, BadModel, ToolNotInstalled
+from offchain_worker.errors import BadInput, BadModel, ToolNotInstalled, one_line
 from offchain_worker.lengths import Lengths
 from offchain_worker.manifest import Manifest, inside
 from offchain_worker.payload import Values
@@ -102,5 +102,5 @@ def open_tokenizer(folder: Path, name: object) -> Any:
     except BaseException as error:  # a panic of its Rust code is no Exception
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
-        raise BadModel(f"expected a tokenizer in {name!r}, got: {str(error)[:200]}") from None
+        raise BadModel(f"expected a tokenizer in {name!r}, got: {one_line(error)}") from None
     return tokenizer

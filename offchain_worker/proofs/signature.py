@@ -3,6 +3,8 @@
 Proves who answered, not that the answer is right.
 """
 
+from typing import Any
+
 from offchain_worker.commitment import answer_digest, payload_hash
 from offchain_worker.errors import BadSigner
 from offchain_worker.job import Inference, Job
@@ -47,4 +49,9 @@ def recover(digest: bytes, signature: bytes) -> str | None:
         )
     except ValueError:  # no point of the curve fits
         return None
+    return address_of(key)
+
+
+def address_of(key: Any) -> str:
+    """Return the address (lower case) of a `coincurve.PublicKey`."""
     return "0x" + payload_hash(key.format(compressed=False)[1:])[12:].hex()

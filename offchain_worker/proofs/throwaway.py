@@ -2,7 +2,7 @@
 
 from coincurve import PrivateKey
 
-from offchain_worker.commitment import payload_hash
+from offchain_worker.proofs.signature import address_of
 
 
 class ThrowawaySigner:
@@ -14,7 +14,7 @@ class ThrowawaySigner:
     @property
     def address(self) -> str:
         """Address of the key, lower case."""
-        return "0x" + payload_hash(self._key.public_key.format(compressed=False)[1:])[12:].hex()
+        return address_of(self._key.public_key)
 
     def sign_digest(self, digest: bytes) -> bytes:
         """Sign 32 bytes. See `base.Signer`."""

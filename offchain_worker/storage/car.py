@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from offchain_worker.errors import BadArtifact, CorruptedBlock
 from offchain_worker.storage.cid import CID_BYTES, Cid
-from offchain_worker.storage.dag import MAX_BLOCK_BYTES
+from offchain_worker.storage.dag import MAX_BLOCK_BYTES, varint
 from offchain_worker.storage.disk import sync, sync_folder, work_folder
 from offchain_worker.storage.layout import Get, Put
 from offchain_worker.storage.walk import visit
@@ -22,13 +22,13 @@ _HEADER_BYTES = len(_ROOTS) + CID_BYTES + len(_VERSION)
 
 def write_car(cid: Cid, get: Get, max_bytes: int) -> Iterator[bytes]:
     """Yield the pieces of the CAR of a file or folder, depth first, each block once. Errors as `walk.visit`."""
-    yield _varint(_HEADER_BYTES) + _ROOTS + cid.data + _VERSION
+    yield varint(_HEADER_BYTES) + _ROOTS + cid.data + _VERSION
     seen: set[Cid] = set()
     for found in visit(cid, get, max_bytes):
         if found.cid not in seen:
             seen.add(found.cid)
             block = get(found.cid)
-            yield _varint(CID_BYTES + len(block)) + found.cid.data + block
+            yield varint(CID_BYTES + len(block)) + found.cid.data + block
 
 
 def export_car(cid: Cid, get: Get, to: Path, max_bytes: int) -> None:
@@ -134,11 +134,3 @@ def _root(header: bytes) -> Cid:
             f"expected the header of a CAR of version 1 with one root, got 0x{header[:80].hex()}"
         )
     return Cid(header[len(_ROOTS) :][:CID_BYTES])
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*encoded, value])

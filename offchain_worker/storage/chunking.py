@@ -4,7 +4,6 @@ A shard is 128 MiB of one file: 128 leaves of 1 MiB under a root of their own, s
 and checked, by itself. Every leaf of a shard is also a leaf of the file, so shards cost one small block each.
 """
 
-import mmap
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from typing import Protocol
 from offchain_worker.errors import BadArtifact
 from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.dag import Node, leaf
+from offchain_worker.storage.disk import memory, read_at
 from offchain_worker.storage.layout import (
     CHUNK_BYTES,
     Put,
@@ -120,7 +120,7 @@ def cid_of(path: Path, threads: int = 1) -> Node:
                 def node(offset: int) -> Node:
                     length = min(CHUNK_BYTES, size - offset)
                     if not hasattr(buffers, "own"):
-                        buffers.own = _buffer()
+                        buffers.own = memory(CHUNK_BYTES)
                     return _leaf_at(file, offset, buffers.own[:length])
 
                 leaves = list(spread(node, range(0, max(size, 1), CHUNK_BYTES)))
@@ -149,7 +149,7 @@ class _OwnBuilder(TreeBuilder):
 
     def __init__(self) -> None:
         super().__init__()
-        self._place = _buffer()
+        self._place = memory(CHUNK_BYTES)
 
     def place(self) -> memoryview:
         return self._place
@@ -177,17 +177,8 @@ def _leaves(file: FileIO, builder: _Builder, put: Put) -> Iterator[Node]:
 
 def _leaf_at(file: FileIO, offset: int, chunk: memoryview) -> Node:
     """Fill `chunk` from a place in a file, and return its node."""
-    at = 0
-    while at < len(chunk):
-        count = os.preadv(file.fileno(), [chunk[at:]], offset + at)
-        if not count:
-            raise BadArtifact(
-                f"expected {file.name} to stay as it is while it is read, but it was cut: try it again"
-            )
-        at += count
+    if read_at(file.fileno(), chunk, offset) < len(chunk):
+        raise BadArtifact(
+            f"expected {file.name} to stay as it is while it is read, but it was cut: try it again"
+        )
     return leaf(chunk)
-
-
-def _buffer() -> memoryview:
-    """Return memory for a chunk that begins with a page: reading into it takes two thirds of the time."""
-    return memoryview(mmap.mmap(-1, CHUNK_BYTES))

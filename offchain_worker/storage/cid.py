@@ -38,7 +38,16 @@ class Cid:
     @classmethod
     def of(cls, codec: int, block: Block) -> Self:
         """Return the CID of a block; `codec` is `RAW` or `DAG_PB`."""
-        return cls(_PREFIXES[codec] + hashlib.sha256(block).digest())
+        return cls.of_digest(codec, hashlib.sha256(block).digest())
+
+    @classmethod
+    def of_digest(cls, codec: int, digest: bytes) -> Self:
+        """Return the CID of a block whose SHA-256 digest is known, 32 bytes; `codec` is `RAW` or `DAG_PB`.
+
+        Raises:
+            BadArtifact: The digest has another length.
+        """
+        return cls(_PREFIXES[codec] + digest)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -68,6 +77,11 @@ class Cid:
         """`RAW` or `DAG_PB`."""
         return _CODECS[self.data[:4]]
 
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 digest of the block, 32 bytes."""
+        return self.data[4:]
+
     def matches(self, block: Block) -> bool:
         """Whether `block` is what this identifier names."""
-        return hashlib.sha256(block).digest() == self.data[4:]
+        return hashlib.sha256(block).digest() == self.digest

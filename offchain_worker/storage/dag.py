@@ -162,7 +162,8 @@ def _node(links: Sequence[tuple[bytes, Node]], unixfs: bytes, size: int) -> tupl
     return Node(Cid.of(DAG_PB, block), size, total), block
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """Return a number, at least 0, as protobuf and CAR have it: seven bits to a byte, the lowest first."""
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)
@@ -172,11 +173,11 @@ def _varint(value: int) -> bytes:
 
 
 def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value)
+    return varint(field << 3) + varint(value)
 
 
 def _bytes(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(value)) + value
+    return varint(field << 3 | 2) + varint(len(value)) + value
 
 
 def _fields(cid: Cid, data: bytes) -> Iterator[tuple[int, int | bytes]]:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from offchain_worker.errors import (
@@ -22,7 +22,7 @@ from offchain_worker.errors import (
 from offchain_worker.storage.car import CarReader
 from offchain_worker.storage.cid import DAG_PB, Cid
 from offchain_worker.storage.dag import MAX_BLOCK_BYTES, decode
-from offchain_worker.storage.peers.base import Peer
+from offchain_worker.storage.peers.base import CarPeer, Peer
 from offchain_worker.storage.store import EmbeddedStore
 
 Progress = Callable[[int, int], None]
@@ -194,9 +194,9 @@ class Fetch:
     async def _try_car(self) -> None:
         """Take all in one stream if a peer can; what it does not give is fetched block by block."""
         for peer in self._ranked():
-            if (car := getattr(peer, "car", None)) is None:
+            if not isinstance(peer, CarPeer):
                 continue
-            pieces = car(self._root)
+            pieces = peer.car(self._root)
             try:
                 await self._take_car(peer, pieces)
             except (BadArtifact, PeerFailed) as error:
@@ -208,7 +208,7 @@ class Fetch:
             if self._store.has(self._root):
                 return
 
-    async def _take_car(self, peer: Peer, pieces: AsyncIterator[bytes]) -> None:
+    async def _take_car(self, peer: Peer, pieces: AsyncGenerator[bytes, None]) -> None:
         """Take the blocks of a CAR: none but those that belong to the graph, and each within the time for one."""
         reader, size, begun = CarReader(), 0, time.monotonic()
         wanted, had = {self._root}, set[Cid]()

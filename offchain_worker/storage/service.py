@@ -83,7 +83,7 @@ class StorageService:
         try:
             await self._fetch(cid, max_bytes, progress)
             found = await self.verify(cid, max_bytes)
-        except Exception:
+        except BaseException:  # a task that is cancelled is no Exception
             if not was_pinned:
                 self._store.pins.remove(cid)
             raise

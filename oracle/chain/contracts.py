@@ -17,6 +17,7 @@ from web3 import Web3
 from web3.contract import Contract
 from web3.exceptions import BadFunctionCallOutput
 
+from oracle.chain.abi import Event, hash_of, type_of
 from oracle.chain.reverts import meaning_of
 from oracle.chain.rpc import Rpc, Web3Provider
 from oracle.errors import DeploymentMismatch, RawRevert, Reverted, RpcRefused
@@ -138,9 +139,22 @@ class Contracts:
         """Return the address of `name`, with checksum."""
         return self.deployment.at(name).address
 
-    def events(self, name: str) -> list[dict[str, Any]]:
-        """Return the ABI of the events of `name`."""
-        return [entry for entry in self._abis[name] if entry["type"] == "event"]
+    def events(self, name: str) -> list[Event]:
+        """Return the events of `name`."""
+        return [Event(entry) for entry in self._abis[name] if entry["type"] == "event"]
+
+    def event(self, name: str, event: str) -> Event:
+        """Return one event of `name`.
+
+        Raises:
+            DeploymentMismatch: the manifest has no such event.
+        """
+        for entry in self._abis.get(name, []):
+            if (entry["type"], entry.get("name")) == ("event", event):
+                return Event(entry)
+        raise DeploymentMismatch(
+            f"the manifest has no event {name}.{event}: run `ape run manifest`"
+        )
 
     def encode(self, name: str, function: str, *arguments: Any) -> bytes:
         """Return the calldata of a call; structs are maps by member name.
@@ -151,7 +165,7 @@ class Contracts:
             DeploymentMismatch: the manifest has no such function.
         """
         entry, selector = self._function(name, function)
-        types = [_type(item) for item in entry["inputs"]]
+        types = [type_of(item) for item in entry["inputs"]]
         values = [
             _ordered(item, value) for item, value in zip(entry["inputs"], arguments, strict=True)
         ]
@@ -169,7 +183,7 @@ class Contracts:
                 raise DeploymentMismatch(
                     f"the manifest has no function {name}.{function}: run `ape run manifest`"
                 )
-            self._functions[name, function] = entries[0], _selector(entries[0])
+            self._functions[name, function] = entries[0], hash_of(entries[0])[:4]
         return self._functions[name, function]
 
     def read(self, name: str, function: str, *arguments: Any, block: int | None = None) -> Any:
@@ -261,19 +275,7 @@ class Contracts:
 def error_table(abis: Mapping[str, list[dict[str, Any]]]) -> dict[bytes, dict[str, Any]]:
     """Return every error of all contracts by its selector, 4 bytes."""
     entries = [entry for abi in abis.values() for entry in abi if entry["type"] == "error"]
-    return {_selector(entry): entry for entry in [*entries, *_SOLIDITY_ERRORS]}
-
-
-def _selector(entry: dict[str, Any]) -> bytes:
-    types = ",".join(_type(item) for item in entry["inputs"])
-    return bytes(Web3.keccak(text=f"{entry['name']}({types})")[:4])
-
-
-def _type(item: Mapping[str, Any]) -> str:
-    """Canonical type of an ABI item; structs as tuples, also in arrays."""
-    if not item["type"].startswith("tuple"):
-        return str(item["type"])
-    return f"({','.join(map(_type, item['components']))}){item['type'].removeprefix('tuple')}"
+    return {hash_of(entry)[:4]: entry for entry in [*entries, *_SOLIDITY_ERRORS]}
 
 
 def _ordered(item: Mapping[str, Any], value: Any) -> Any:

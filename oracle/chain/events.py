@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from eth_abi.abi import decode
 from web3 import Web3
 
 from offchain_worker.job import NO_ADDRESS, Job
+from oracle.chain.abi import Event
 
 Kind = Literal["requested", "declined", "taken", "answered", "settled", "refunded"]
 OnChain = Literal["assigned", "open", "answered", "settled", "refunded", "gone"]
@@ -133,7 +133,8 @@ def add_up(events: Iterable[RouterEvent]) -> ChainJob | None:
 
 def to_job(chain_job: ChainJob, chain_id: int, router: str, model_cid: str) -> Job:
     """Return the worker's `Job`. The input must be known."""
-    fields = {ours: _plain(theirs, chain_job.terms[theirs]) for theirs, ours in JOB_FIELDS.items()}
+    terms = terms_of(chain_job.terms)
+    fields = {ours: terms[theirs] for theirs, ours in JOB_FIELDS.items()}
     return Job(
         chain_id=chain_id,
         router=router,
@@ -142,6 +143,11 @@ def to_job(chain_job: ChainJob, chain_id: int, router: str, model_cid: str) -> J
         model_cid=model_cid,
         **fields,
     )
+
+
+def terms_of(carried: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the contract's `Job` that an event carried, as calls take it: bytes, and addresses with checksum."""
+    return {name: _plain(name, carried[name]) for name in JOB_FIELDS}
 
 
 def to_terms(job: Job) -> dict[str, Any]:
@@ -165,11 +171,11 @@ class EventReader:
     """Turns raw logs of the router into `RouterEvent`s.
 
     Args:
-        abi: ABI entries of the router's events.
+        events: Events of the router.
     """
 
-    def __init__(self, abi: list[dict[str, Any]]) -> None:
-        self._events = {_topic(entry): entry for entry in abi if entry["name"] in KINDS}
+    def __init__(self, events: Iterable[Event]) -> None:
+        self._events = {event.topic: event for event in events if event.name in KINDS}
 
     @property
     def topics(self) -> list[str]:
@@ -178,20 +184,10 @@ class EventReader:
 
     def read(self, log: Mapping[str, Any]) -> RouterEvent:
         """Decode one log of `eth_getLogs` whose first topic is in `topics`."""
-        entry = self._events[log["topics"][0]]
-        indexed = [item for item in entry["inputs"] if item["indexed"]]
-        others = [item for item in entry["inputs"] if not item["indexed"]]
-        words = [bytes.fromhex(topic[2:]) for topic in log["topics"][1:]]
-        fields = {
-            item["name"]: _value(item, decode([item["type"]], word)[0])
-            for item, word in zip(indexed, words, strict=True)
-        }
-        values = decode([_type(item) for item in others], bytes.fromhex(log["data"][2:]))
-        fields |= {
-            item["name"]: _value(item, value) for item, value in zip(others, values, strict=True)
-        }
+        event = self._events[log["topics"][0]]
+        fields = _as_json(event.read(log))
         return RouterEvent(
-            KINDS[entry["name"]],
+            KINDS[event.name],
             fields.pop("jobId"),
             int(log["blockNumber"], 16),
             log["blockHash"],
@@ -201,21 +197,8 @@ class EventReader:
         )
 
 
-def _type(item: Mapping[str, Any]) -> str:
-    if item["type"] == "tuple":
-        return f"({','.join(map(_type, item['components']))})"
-    return str(item["type"])
-
-
-def _value(item: Mapping[str, Any], value: Any) -> Any:
-    if item["type"] == "tuple":
-        return {
-            part["name"]: _value(part, inner)
-            for part, inner in zip(item["components"], value, strict=True)
-        }
+def _as_json(value: Any) -> Any:
+    """A value as JSON can hold it: bytes as 0x hex."""
+    if isinstance(value, dict):
+        return {name: _as_json(inner) for name, inner in value.items()}
     return "0x" + value.hex() if isinstance(value, bytes) else value
-
-
-def _topic(entry: Mapping[str, Any]) -> str:
-    types = ",".join(_type(item) for item in entry["inputs"])
-    return "0x" + Web3.keccak(text=f"{entry['name']}({types})").hex().removeprefix("0x")

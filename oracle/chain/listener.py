@@ -5,6 +5,7 @@ and their logs are asked for by block hash, so that logs and branch always fit; 
 the branch at the cursor is no longer the chain's, the cursor goes back to the common ancestor and the jobs above it
 are undone. (`removed` flags are not used: nodes forget to set them.) That an endpoint leaves logs out is told by the
 bloom filter in the block's header, or else by a second reading: of what a start catches up with, and then every hour.
+Logs that are only late are read with one of the next ticks.
 """
 
 import logging
@@ -34,6 +35,8 @@ MOST_AT_START = 20_000
 LONGEST_HALT_BLOCKS = 64
 """After a reorg of what was final: how long nothing is answered or sent at most, in blocks."""
 BLOOM_TRIES = 3
+DOUBTFUL_TICKS = 20
+"""With how many further ticks a block is asked for the logs that its header speaks of: they may only be late."""
 _CALM_FROM = "calm_from"
 
 _STATUS = ("", "assigned", "open", "answered", "settled", "settled", "refunded", "archived")
@@ -102,6 +105,8 @@ class Listener:
         self._rescanned_at = time.monotonic()
         self._rescanned_up_to: int | None = None
         self._head: Head | None = None
+        self._doubtful: dict[tuple[int, str], int] = {}
+        """Number and hash of blocks that may lack their logs, and how many more times they are asked for."""
         self.calm_from = int(store.note(_CALM_FROM) or 0)
         """Block from which on there may be answers again, after a reorg of what was final; a restart keeps it."""
         self.reorgs: list[int] = []
@@ -149,8 +154,11 @@ class Listener:
             self._start_at(max(self._first - 1, 0))
         elif cursor[1] == head.hash:
             self._head = head
+            self._ask_again()
+            self._store.commit()
             return head
         self._follow(head, block)
+        self._ask_again()
         for job_id in self._store.finish_up_to(head.number - self._confirmations + 1):
             _log.info(line("job", job=job_id, state="final"))
             crash_point("final")
@@ -183,26 +191,42 @@ class Listener:
                 return  # the branch changed while we read; the next tick goes back
             logs = self._logs_in(block)
             number, block_hash = number + 1, block["hash"]
-            self._take(logs)
+            self._take(logs, number)
             self._store.set_cursor(number, block_hash)
             if number % BLOCKS_PER_COMMIT == 0:
                 self._store.commit()
 
     def _logs_in(self, block: Block) -> list[Log]:
         """The router's logs of one block, asked for again when the block's header says that there are some."""
+        number = int(block["number"], 16)
+        for attempt in range(BLOOM_TRIES):
+            logs = self._logs_of(block["hash"])
+            if logs or not self._bloom.may_have(block):
+                self.missed_events += attempt > 0
+                return logs
+            _log.warning(line("missed events", block=number, found_by="bloom"))
+        self._doubtful[number, block["hash"]] = DOUBTFUL_TICKS
+        return []
+
+    def _logs_of(self, block_hash: str) -> list[Log]:
         wanted = {
             "address": self._router,
             "topics": [self._reader.topics],
-            "blockHash": block["hash"],
+            "blockHash": block_hash,
         }
-        logs: list[Log] = []
-        for attempt in range(BLOOM_TRIES):
-            logs = self._rpc.agreed("eth_getLogs", wanted, what_counts=essence)
-            if logs or not self._bloom.may_have(block):
-                self.missed_events += attempt > 0
-                break
-            _log.warning(line("missed events", block=int(block["number"], 16), found_by="bloom"))
+        logs: list[Log] = self._rpc.agreed("eth_getLogs", wanted, what_counts=essence)
         return logs
+
+    def _ask_again(self) -> None:
+        """Ask for what may be missing: a busy endpoint shows a block before its logs. The filter may be wrong, too."""
+        cursor = self._cursor()[0]
+        for block, left in list(self._doubtful.items()):
+            self._doubtful[block] = left - 1  # first: asking may fail
+            on_chain = block[0] <= cursor and self._is_canonical(*block)
+            logs = self._logs_of(block[1]) if on_chain else []
+            if logs or not on_chain or left <= 1:
+                del self._doubtful[block]
+            self.missed_events += self._take(logs, cursor)
 
     def _cursor(self) -> tuple[int, str]:
         cursor = self._store.cursor()
@@ -234,7 +258,7 @@ class Listener:
         self.events["undone"] += events
         if was > number:
             self._note_reorg(was - number, head, len(undone))
-        self._refresh(undone)
+        self._refresh(undone, number)
 
     def _note_reorg(self, depth: int, head: Head, jobs: int) -> None:
         """Report a reorg. Where it undid what was final, halt until the new branch has grown by as many blocks."""
@@ -258,7 +282,7 @@ class Listener:
             block = self._rpc.block(end)
             if block is None:
                 return
-            self._take(logs)
+            self._take(logs, end)
             self._store.set_cursor(end, block["hash"])
             self._store.commit()
             _log.debug(line("history", up_to=end, of=last))
@@ -266,13 +290,13 @@ class Listener:
     def _logs(self, topics: Topics, first: int, last: int) -> Iterator[tuple[int, list[Log]]]:
         return read_logs(self._rpc, self._router, topics, first, last, self._range_blocks)
 
-    def _take(self, logs: list[Log]) -> int:
-        """Store the events of logs and bring their jobs up to date. Returns how many jobs changed."""
+    def _take(self, logs: list[Log], last: int) -> int:
+        """Store the events of logs, with which all up to block `last` are read. Returns how many jobs changed."""
         if not logs:
             return 0
         events = self._tracker.select(self._reader.read(log) for log in logs)
         changed = self._add(events)
-        self._refresh(changed)
+        self._refresh(changed, last)
         return len(changed)
 
     def _add(self, events: list[RouterEvent]) -> list[int]:
@@ -282,18 +306,18 @@ class Listener:
         self.events["duplicate"] += duplicates
         return changed
 
-    def _refresh(self, job_ids: list[int]) -> None:
+    def _refresh(self, job_ids: list[int], last: int) -> None:
+        """Bring jobs up to date with their events, all of which up to block `last` are read."""
         incomplete = self._tracker.refresh(job_ids)
         for job_id in incomplete:  # it was taken over from a provider that we do not listen to
-            self._add(self._past_of(job_id))
+            self._add(self._past_of(job_id, self._first, last))
         if incomplete:
             self._tracker.refresh(incomplete)
 
-    def _past_of(self, job_id: int, first: int | None = None) -> list[RouterEvent]:
-        """Every event of one job, from a block on."""
+    def _past_of(self, job_id: int, first: int, last: int) -> list[RouterEvent]:
+        """Every event of one job in these blocks: none above the cursor, since what is not read cannot be undone."""
         topics: Topics = [self._reader.topics, f"0x{job_id:064x}"]
-        head = self._rpc.head()
-        ranges = self._logs(topics, first or self._first, int(head["number"], 16))
+        ranges = self._logs(topics, first, last)
         return [self._reader.read(log) for _, logs in ranges for log in logs]
 
     def _rescan(self, head: Head) -> None:
@@ -302,14 +326,12 @@ class Listener:
         first = head.number - RESCAN_BLOCKS
         if self._rescanned_up_to is not None:
             first = min(first, self._rescanned_up_to)
-        last = self._cursor()[0]
-        if (
-            self._rpc.quorum > 1
-        ):  # endpoints that are a little late would seem to leave the newest out
+        last = read = self._cursor()[0]
+        if self._rpc.quorum > 1:  # those that are a little late would seem to leave the newest out
             last -= self._rpc.max_lag_blocks
         self._rescanned_up_to = last
         for _, logs in self._logs([self._reader.topics], max(self._first, first), last):
-            if missed := self._take(logs):
+            if missed := self._take(logs, read):
                 self.missed_events += missed
                 _log.warning(line("missed events", jobs=missed, found_by="second reading"))
 
@@ -326,5 +348,5 @@ class Listener:
             if state != job.status:
                 self.missed_events += 1
                 _log.warning(line("missed events", job=job.job_id, stored=job.status, chain=state))
-                self._add(self._past_of(job.job_id, job.block_number))
-                self._refresh([job.job_id])
+                self._add(self._past_of(job.job_id, job.block_number, block))
+                self._refresh([job.job_id], block)

@@ -11,6 +11,8 @@ AT_ONCE = 2_000
 
 _ENDED = ("settled", "refunded")
 _MARK = "pruned_up_to_job"
+BUMPS = "bumps_of_pruned"
+"""Note of how many dearer transactions were among what was forgotten: their count is one of all times."""
 
 
 def prune(store: Store, below: int) -> int:
@@ -42,5 +44,11 @@ def _forget(store: Store, job_id: int) -> None:
         "SELECT id FROM outbox JOIN parts ON outbox_id = id WHERE job_id = ? "
         "AND state IN ('final', 'reverted', 'cancelled', 'freed')"
     )
+    bumps = store.read(
+        f"SELECT COUNT(*) - COUNT(DISTINCT outbox_id) AS n FROM attempts WHERE outbox_id IN ({done})",  # noqa: S608
+        (job_id,),
+    )[0]["n"]
+    if bumps:
+        store.set_note(BUMPS, str(int(store.note(BUMPS) or 0) + bumps))
     store.write(f"DELETE FROM attempts WHERE outbox_id IN ({done})", (job_id,))  # noqa: S608
     store.write(f"UPDATE outbox SET data = x'' WHERE id IN ({done})", (job_id,))  # noqa: S608

@@ -48,7 +48,14 @@ def is_json_rpc(answer: Any) -> bool:
     """Whether this is a reply of JSON-RPC at all: with a result, or with an error that is a map."""
     if not isinstance(answer, dict):
         return False
-    return "result" in answer or isinstance(answer.get("error"), dict)
+    error = answer.get("error")
+    return isinstance(error, dict) or (error is None and "result" in answer)
+
+
+def asks_for_fewer(error: dict[str, Any]) -> bool:
+    """Whether a JSON-RPC error asks for fewer requests. -32005 alone may also be a range of logs that is too long."""
+    code, text = error.get("code"), str(error.get("message", ""))
+    return code == 429 or (code == -32005 and "rate" in text.lower())
 
 
 def fits(method: str, reply: Any) -> bool:

@@ -23,7 +23,7 @@ from urllib3.exceptions import TimeoutError as ReadTooSlow
 from web3.providers.base import JSONBaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
-from oracle.chain.replies import fits, is_json_rpc, revert_of, tidy
+from oracle.chain.replies import asks_for_fewer, fits, is_json_rpc, revert_of, tidy
 from oracle.errors import (
     RawRevert,
     RpcDisagreement,
@@ -81,7 +81,8 @@ class Endpoint:
         """Send one JSON-RPC call and return the reply. It is not waited for longer than `longest_s`, in seconds.
 
         Raises:
-            RpcUnreachable: no reply, or one that is not JSON-RPC. RpcRateLimited: HTTP 429.
+            RpcUnreachable: no reply, one that is not JSON-RPC, or it does not let us in (HTTP 401 or 403).
+            RpcRateLimited: it asks for fewer requests, by HTTP 429 or in JSON.
         """
         timeout_s = min(self._timeout_s, longest_s)
         end = time.monotonic() + timeout_s
@@ -95,12 +96,16 @@ class Endpoint:
             raise RpcRateLimited(
                 f"{self.name} asks for fewer requests (HTTP 429)", _wait_s(headers)
             )
+        if status in (401, 403):
+            raise RpcUnreachable(f"{self.name} does not let us in (HTTP {status})")
         answer: Any = None
         with contextlib.suppress(ValueError):
             answer = json.loads(text)
         if not is_json_rpc(answer):
             raise RpcUnreachable(f"{self.name} answers HTTP {status}, but not JSON-RPC")
         reply_map: dict[str, Any] = answer
+        if asks_for_fewer(reply_map.get("error") or {}):
+            raise RpcRateLimited(f"{self.name} asks for fewer requests")
         return reply_map
 
     def _read(self, reply: requests.Response, end: float) -> bytes:
@@ -449,17 +454,14 @@ class Rpc:
         chain_id, genesis = self._expected
         if endpoint.checked or chain_id is None:
             return
-        found = self._result("eth_chainId", endpoint.post(self._body("eth_chainId", ()), longest_s))
+        found = self._shown(endpoint, "eth_chainId", (), longest_s)
         if not fits("eth_chainId", found):
             raise RpcUnreachable(f"{endpoint.name} answers eth_chainId with nonsense")
         served = int(found, 16)
         if served != chain_id:
             endpoint.wrong = f"{endpoint.name} serves chain {served}, expected chain {chain_id}"
         elif genesis is not None:
-            first = self._result(
-                "eth_getBlockByNumber",
-                endpoint.post(self._body("eth_getBlockByNumber", ("0x0", False)), longest_s),
-            )
+            first = self._shown(endpoint, "eth_getBlockByNumber", ("0x0", False), longest_s)
             if not isinstance(first, dict) or "hash" not in first:
                 raise RpcUnreachable(f"{endpoint.name} answers that it has no first block")
             if first["hash"] != genesis:
@@ -472,6 +474,15 @@ class Rpc:
             raise RpcUnreachable(endpoint.wrong)
         endpoint.checked = True
 
+    def _shown(
+        self, endpoint: Endpoint, method: str, params: Sequence[Any], longest_s: float
+    ) -> Any:
+        """What an endpoint says of its chain. One that refuses that is as good as none: another may be asked."""
+        try:
+            return self._result(method, endpoint.post(self._body(method, params), longest_s))
+        except (RawRevert, RpcRefused) as error:
+            raise RpcUnreachable(f"{endpoint.name} does not show its chain: {error}") from None
+
     def _body(self, method: str, params: Sequence[Any]) -> dict[str, Any]:
         return {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
 
@@ -481,8 +492,6 @@ class Rpc:
             return answer["result"]
         text, code = str(error.get("message", "")), error.get("code")
         code = code if isinstance(code, int) else 0
-        if code in (-32005, 429) and "rate" in text.lower():
-            raise RpcRateLimited(text)
         if (data := revert_of(error)) is not None:
             raise RawRevert(data, text)
         raise RpcRefused(method, code, text)

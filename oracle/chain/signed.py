@@ -3,11 +3,10 @@
 from typing import Any
 
 import rlp
-from coincurve import PublicKey
 
 from offchain_worker.commitment import payload_hash
+from offchain_worker.proofs.signature import recover
 
-_HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 _TYPE_2 = b"\x02"
 _FIELDS = ("chainId", "nonce", "maxPriorityFeePerGas", "maxFeePerGas", "gas", "to", "value", "data")
 """The members of an EIP-1559 transaction in their order, before access list and signature."""
@@ -15,11 +14,8 @@ _FIELDS = ("chainId", "nonce", "maxPriorityFeePerGas", "maxFeePerGas", "gas", "t
 
 def what_differs(raw: bytes, asked: dict[str, Any], address: str) -> str:
     """Return what is wrong with signed bytes, for people; empty when they are what was asked of `address`."""
-    try:
-        fields = rlp.decode(raw[1:]) if raw[:1] == _TYPE_2 else None
-    except rlp.exceptions.RLPException:
-        fields = None
-    if not isinstance(fields, list) or len(fields) != 12:
+    fields = _members(raw)
+    if fields is None:
         return "no signed EIP-1559 transaction"
     for name, got in zip(_FIELDS, fields, strict=False):
         if got != _bytes_of(asked[name]):
@@ -29,18 +25,24 @@ def what_differs(raw: bytes, asked: dict[str, Any], address: str) -> str:
     return "" if _recovered(fields) == address.lower() else f"a signature that is not of {address}"
 
 
+def _members(raw: bytes) -> list[Any] | None:
+    """The 12 members of a signed transaction of type 2, the last three as bytes; None when it is none."""
+    try:
+        fields = rlp.decode(raw[1:]) if raw[:1] == _TYPE_2 else None
+    except rlp.exceptions.RLPException:
+        return None
+    if not isinstance(fields, list) or len(fields) != 12:
+        return None
+    return fields if all(isinstance(part, bytes) for part in fields[9:]) else None
+
+
 def _recovered(fields: list[Any]) -> str | None:
     """Address that signed, lower case; None when nodes would refuse the signature."""
     parity, r, s = (int.from_bytes(part, "big") for part in fields[9:])
-    if parity > 1 or not 0 < s <= _HALF_ORDER or r >> 256:
+    if parity > 1 or max(r, s) >> 256:
         return None
-    signature = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([parity])
-    digest = payload_hash(_TYPE_2 + rlp.encode(fields[:9]))
-    try:
-        key = PublicKey.from_signature_and_message(signature, digest, hasher=None)
-    except ValueError:  # no point of the curve fits
-        return None
-    return "0x" + payload_hash(key.format(compressed=False)[1:])[12:].hex()
+    signature = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([27 + parity])
+    return recover(payload_hash(_TYPE_2 + rlp.encode(fields[:9])), signature)
 
 
 def _bytes_of(value: Any) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from offchain_worker.job import Job
-from offchain_worker.storage.cid import Cid
+from offchain_worker.storage.cid import DAG_PB, Cid
 from oracle.chain.contracts import Contracts
 from oracle.chain.events import ChainJob, RouterEvent, add_up, to_job
 from oracle.chain.store import OPEN_STATES, State, Store, StoredJob
@@ -13,8 +13,6 @@ from oracle.faults import crash_point
 from oracle.logs import line
 
 _log = logging.getLogger(__name__)
-
-_DAG_PB = b"\x01\x70\x12\x20"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +111,7 @@ class Tracker:
             content = self._contracts.read(
                 "ModelRegistry", "version", bytes.fromhex(model_id[2:]), version
             )
-            self._cids[model_id, version] = str(Cid(_DAG_PB + content["digest"]))
+            self._cids[model_id, version] = str(Cid.of_digest(DAG_PB, content["digest"]))
         return self._cids[model_id, version]
 
 

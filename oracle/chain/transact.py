@@ -14,7 +14,7 @@ from oracle.chain.fees import Fees, raised, suggest
 from oracle.chain.listener import Head
 from oracle.chain.outbox import MOST_GAS, TransactionSigner
 from oracle.chain.rpc import Rpc
-from oracle.errors import RpcRefused, RpcUnreachable, SignerUnavailable
+from oracle.errors import RpcError, RpcRefused, RpcUnreachable, SignerUnavailable
 
 HIGHEST_FEE_WEI = 500 * 10**9
 BUMP_AFTER_BLOCKS = 3
@@ -56,7 +56,7 @@ def transact(
 
     Raises:
         Reverted: it would fail; nothing was sent. RpcRefused: for example for lack of money, and then it says whose.
-        RpcUnreachable: no receipt came in time; the transaction may still be mined.
+        RpcUnreachable: nothing was sent yet; or the text names a transaction that may still be mined.
         SignerUnavailable: a remote signer does not sign; nothing was sent.
     """
     rpc = contracts.rpc
@@ -75,29 +75,50 @@ def transact(
         "data": data,
         "gas": min(gas * 6 // 5 + 5_000, MOST_GAS),
     }
+    tx_hash, raw = _signed(signer, wanted, fees)
     with _saying_who_is_poor(rpc, signer.address, value):
-        hashes = [_send(rpc, signer, wanted, fees)]
-    sent_block, end = head.number, time.monotonic() + timeout_s
+        _send(rpc, tx_hash, raw)
+    receipt = _wait(rpc, signer, wanted, fees, [tx_hash], head.number, timeout_s)
+    if receipt["status"] != "0x1":
+        contracts.simulate(signer.address, target, data, value)  # raises with the reason
+        raise RpcUnreachable(
+            f"transaction {receipt['transactionHash']} failed on chain, and would succeed now"
+        )
+    number, used = int(receipt["blockNumber"], 16), int(receipt["gasUsed"], 16)
+    return Receipt(receipt["transactionHash"], number, used, receipt["logs"])
+
+
+def _wait(
+    rpc: Rpc,
+    signer: TransactionSigner,
+    wanted: dict[str, Any],
+    fees: Fees,
+    hashes: list[str],
+    sent_block: int,
+    timeout_s: float,
+) -> dict[str, Any]:
+    """Return the receipt of a transaction that was sent, or of a dearer one in its place; `hashes` are of all of them.
+
+    An endpoint that fails meanwhile is asked again: whoever is told of a failure pays a second time.
+    """
+    end = time.monotonic() + timeout_s
     while time.monotonic() < end:
-        for tx_hash in hashes:
-            if receipt := rpc.call("eth_getTransactionReceipt", tx_hash):
-                if receipt["status"] != "0x1":
-                    contracts.simulate(
-                        signer.address, target, data, value
-                    )  # raises with the reason
-                    raise RpcUnreachable(
-                        f"transaction {tx_hash} failed on chain, and would succeed now"
-                    )
-                number, used = int(receipt["blockNumber"], 16), int(receipt["gasUsed"], 16)
-                return Receipt(tx_hash, number, used, receipt["logs"])
-        head = Head.of(rpc.head())
-        if head.number - sent_block >= BUMP_AFTER_BLOCKS:
-            sent_block = head.number
-            now = suggest(rpc, head.base_fee_wei, HIGHEST_FEE_WEI)
-            if dearer := raised(fees, now, HIGHEST_FEE_WEI):
-                with contextlib.suppress(RpcRefused, SignerUnavailable):  # the one before may do
-                    hashes.append(_send(rpc, signer, wanted, dearer))
+        try:
+            for tx_hash in hashes:
+                if receipt := rpc.call("eth_getTransactionReceipt", tx_hash):
+                    return dict(receipt)
+            head = Head.of(rpc.head())
+            if head.number - sent_block >= BUMP_AFTER_BLOCKS:
+                sent_block = head.number
+                now = suggest(rpc, head.base_fee_wei, HIGHEST_FEE_WEI)
+                if dearer := raised(fees, now, HIGHEST_FEE_WEI):
+                    tx_hash, raw = _signed(signer, wanted, dearer)
+                    hashes.append(tx_hash)  # first: it may arrive although nobody says so
+                    _send(rpc, tx_hash, raw)
                     fees = dearer
+        except (RpcError, SignerUnavailable) as error:
+            if error.action != "retry":
+                raise
         time.sleep(LOOK_S)
     raise RpcUnreachable(
         f"transaction {hashes[-1]} was not mined within {timeout_s:.0f} s; it may still be"
@@ -120,17 +141,23 @@ def _saying_who_is_poor(rpc: Rpc, address: str, value_wei: int) -> Iterator[None
         ) from None
 
 
-def _send(rpc: Rpc, signer: TransactionSigner, wanted: dict[str, Any], fees: Fees) -> str:
-    """Sign and send; returns the hash.
+def _signed(signer: TransactionSigner, wanted: dict[str, Any], fees: Fees) -> tuple[str, bytes]:
+    offered = {"maxFeePerGas": fees.max_fee_wei, "maxPriorityFeePerGas": fees.tip_wei}
+    return signer.sign_transaction({**wanted, **offered})
+
+
+def _send(rpc: Rpc, tx_hash: str, raw: bytes) -> None:
+    """Hand over signed bytes.
 
     The reply may be lost, and then the same bytes are sent again. What the node says of those tells nothing, when the
     first have arrived: so that it has the transaction, or has even mined it, is a success.
     """
-    offered = {"maxFeePerGas": fees.max_fee_wei, "maxPriorityFeePerGas": fees.tip_wei}
-    tx_hash, raw = signer.sign_transaction({**wanted, **offered})
     try:
         rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
     except RpcRefused as error:
         if not error.has_it_already and not rpc.call("eth_getTransactionByHash", tx_hash):
             raise
-    return tx_hash
+    except RpcUnreachable as error:
+        raise RpcUnreachable(
+            f"{error}; transaction {tx_hash} may have arrived all the same: look for it before you try again"
+        ) from None

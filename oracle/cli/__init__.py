@@ -7,7 +7,15 @@ import click
 
 from offchain_worker.errors import WorkerError
 from oracle import config
-from oracle.cli import account, model, pin, provider, request, worker
+from oracle.cli import (
+    account,
+    model,
+    pin,
+    pin_deals,  # noqa: F401  # its commands are of the group `pin`
+    provider,
+    request,
+    worker,
+)
 from oracle.cli.common import home_option, say
 from oracle.errors import ConfigError, OracleError
 

@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from web3 import Web3
 
+from offchain_worker.storage.store import EmbeddedStore
 from oracle import config
+from oracle.chain.abi import Event
 from oracle.chain.contracts import Contracts
 from oracle.chain.events import EventReader, RouterEvent
 from oracle.chain.outbox import TransactionSigner
@@ -162,6 +164,17 @@ class Session:
             "secondVerifier": NATIVE,
             "resolution": NATIVE,
         }
+
+
+def open_store(home: Path) -> EmbeddedStore:
+    """Return the store of a home folder."""
+    settings = config.load(home)
+    return EmbeddedStore(settings.path(settings.paths.store))
+
+
+def first_of(event: Event, logs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the arguments of the first log of an event, which a receipt has to have."""
+    return event.read(next(log for log in logs if log["topics"][0] == event.topic))
 
 
 def say(text: str) -> None:

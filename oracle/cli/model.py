@@ -10,10 +10,8 @@ from web3 import Web3
 
 from offchain_worker import manifest
 from offchain_worker.pipeline import PACKAGED, add_packaged
-from offchain_worker.storage.cid import Cid
+from offchain_worker.storage.cid import DAG_PB, Cid
 from offchain_worker.storage.service import StorageService
-from offchain_worker.storage.store import EmbeddedStore
-from oracle import config
 from oracle.chain.revenue import revenue_of
 from oracle.chain.transact import transact
 from oracle.cli.common import (
@@ -24,6 +22,7 @@ from oracle.cli.common import (
     Session,
     home_option,
     json_option,
+    open_store,
     say,
     show,
     show_rows,
@@ -94,7 +93,7 @@ def import_model(home: Path, name: str, to: Path | None, **options: Any) -> None
     converted, and what comes out is compared with the original. Or it is one that an installed package ships: magika,
     xor. Or it is a file of a static 8-bit ONNX model, for --format integer: the engine is compared with ONNX Runtime.
     """
-    store = _store(home)
+    store = open_store(home)
     if name in PACKAGED:
         cid = add_packaged(name, store)
         if to is not None:
@@ -111,7 +110,7 @@ def import_model(home: Path, name: str, to: Path | None, **options: Any) -> None
 def add(home: Path, folder: Path) -> None:
     """Put an artifact FOLDER into the store, so that a provider of this home folder can serve it."""
     manifest.load(folder)
-    say(str(_store(home).add_folder(folder)))
+    say(str(open_store(home).add_folder(folder)))
 
 
 @model.command()
@@ -140,10 +139,10 @@ def register(
     session = Session(home)
     contracts, signer = session.contracts, session.signer
     described = manifest.load(folder)
-    stored = asyncio.run(StorageService(_store(home)).store(folder))
+    stored = asyncio.run(StorageService(open_store(home)).store(folder))
     cid = stored.cid
     version = {
-        "digest": cid.data[4:],
+        "digest": cid.digest,
         "possessionRoot": stored.tree.root,
         "integerRoot": bytes(32),
         "manifestHash": bytes(Web3.keccak((folder / manifest.FILE_NAME).read_bytes())),
@@ -190,7 +189,7 @@ def show_model(home: Path, as_json: bool, model_id: bytes) -> None:
         "deprecated": found["deprecated"],
         "format": content["format"].rstrip(b"\0").decode("ascii", "replace"),
         "size_bytes": content["sizeBytes"],
-        "cid": str(Cid(b"\x01\x70\x12\x20" + content["digest"])),
+        "cid": str(Cid.of_digest(DAG_PB, content["digest"])),
     }
     show(values, as_json)
 
@@ -210,8 +209,3 @@ def revenue(home: Path, as_json: bool, model_id: bytes) -> None:
             row |= {name: shown_amount(row[name], found.token) for name in amounts}
         rows.append(row)
     show_rows(rows, as_json, "nothing")
-
-
-def _store(home: Path) -> EmbeddedStore:
-    settings = config.load(home)
-    return EmbeddedStore(settings.path(settings.paths.store))

@@ -6,7 +6,6 @@ import re
 import signal
 import sqlite3
 import time
-from collections import deque
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from oracle.cli.common import (
     Amount,
     ModelId,
     Session,
+    first_of,
     home_option,
     json_option,
     say,
@@ -70,11 +70,8 @@ def register(
         amount,
         value=amount,
     )
-    event = contracts.handle("ProviderStaking").events.ProviderRegistered
-    topic = event().topic.removeprefix("0x")
-    number = next(
-        int(log["topics"][1], 16) for log in receipt.logs if log["topics"][0].endswith(topic)
-    )
+    event = contracts.event("ProviderStaking", "ProviderRegistered")
+    number = first_of(event, receipt.logs)["provider"]
     _note_number(home, number)
     show({"provider": number, "stake_wei": amount, "tx": receipt.tx_hash}, as_json)
 
@@ -285,16 +282,8 @@ def show_logs(home: Path, lines: int, follow: bool) -> None:
     file = settings.path(settings.paths.log)
     if not settings.paths.log or not file.is_file():
         raise ConfigError(f"there is no log {file}: start `lattice provider run`, or set paths.log")
-    with file.open(errors="replace") as log:
-        for line in deque(log, lines):
-            click.echo(line, nl=False)
-        while follow:
-            if line := log.readline():
-                click.echo(line, nl=False)
-            elif file.stat().st_size < log.tell():  # it was begun anew
-                log.seek(0)
-            else:
-                time.sleep(0.2)
+    for text in logs.tail(file, lines, follow=follow):
+        click.echo(text, nl=False)
 
 
 @provider.command()

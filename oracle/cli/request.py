@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from offchain_worker import payload
-from oracle.chain.events import ChainJob, RouterEvent, add_up
+from oracle.chain.events import ChainJob, RouterEvent, add_up, terms_of
 from oracle.chain.history import read_logs
 from oracle.chain.transact import transact
 from oracle.cli.common import (
@@ -22,7 +22,7 @@ from oracle.cli.common import (
     show,
     shown_amount,
 )
-from oracle.errors import RequestFailed
+from oracle.errors import RequestFailed, RpcError
 
 PUBLIC = (
     "Inputs and outputs are PUBLIC for ever: they are written to the blockchain, where anyone can read them and nobody "
@@ -102,7 +102,8 @@ def send(
         return
     if not as_json:
         say(f"job {job_id} is on chain, waiting for the answer")
-    show(_job_table(_wait(session, job_id, receipt.block_number, deadline_s), as_json), as_json)
+    job = wait_for_answer(session, job_id, receipt.block_number, deadline_s)
+    show(_job_table(job, as_json), as_json)
 
 
 @request.command("show")
@@ -122,11 +123,7 @@ def refund(home: Path, job_id: int) -> None:
     """Take back the money of a job that nobody answered until its deadline."""
     session = Session(home)
     job = _find(session, job_id)
-    terms = dict(job.terms)
-    for name in ("modelId", "inputHash"):
-        terms[name] = bytes.fromhex(terms[name][2:])
-    for name in ("requester", "token", "verifier", "secondVerifier", "resolution"):
-        terms[name] = session.contracts.handle("Vault").w3.to_checksum_address(terms[name])
+    terms = terms_of(job.terms)
     transact(session.contracts, session.signer, "InferenceRouter", "refund", job_id, terms)
     amount = shown_amount(terms["price"] + terms["bond"], terms["token"])
     say(f"{amount} of job {job_id} went back to {terms['requester']} in the Vault")
@@ -227,11 +224,27 @@ def _find(session: Session, job_id: int) -> ChainJob:
     return job
 
 
-def _wait(session: Session, job_id: int, first: int, timeout_s: int) -> ChainJob:
+def wait_for_answer(session: Session, job_id: int, first: int, timeout_s: int) -> ChainJob:
+    """Wait for a job's answer, also while the endpoint fails: the job is paid for.
+
+    Args:
+        session: Where.
+        job_id: Job.
+        first: Block of its request.
+        timeout_s: Longest wait, in seconds.
+
+    Raises:
+        RequestFailed: it was refunded, or there is no answer in time.
+    """
     end = time.monotonic() + timeout_s
     declined = False
     while time.monotonic() < end:
-        job = add_up(_events(session, job_id, first))
+        try:
+            job = add_up(_events(session, job_id, first))
+        except RpcError as error:
+            if error.action != "retry":
+                raise
+            job = None
         if job is not None and job.status == "open" and not declined:
             declined = True
             click.echo("its provider gave it back; it waits for another one to take it", err=True)

@@ -11,6 +11,9 @@ from oracle.logs import line
 from oracle.server.health import Pulse
 from oracle.server.metrics import Metrics
 
+CLIENT_TIMEOUT_S = 10.0
+"""How long somebody who is connected may say nothing, in seconds: each takes a thread."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -30,6 +33,8 @@ class HealthServer:
         }
 
         class Handler(BaseHTTPRequestHandler):
+            timeout = CLIENT_TIMEOUT_S
+
             def do_GET(self) -> None:
                 page = pages.get(self.path.partition("?")[0])
                 try:

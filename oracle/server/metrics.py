@@ -11,6 +11,7 @@ from pathlib import Path
 
 from offchain_worker.job import Inference
 from oracle.chain.listener import Listener
+from oracle.chain.pruning import BUMPS
 from oracle.chain.rpc import Rpc
 from oracle.chain.store import open_read_only
 from oracle.server.health import Pulse
@@ -196,7 +197,7 @@ def read_figures(db: sqlite3.Connection, newest: int, now_s: int) -> dict[str, M
         now_s: The chain's time.
     """
 
-    def one(sql: str, *values: int) -> float:
+    def one(sql: str, *values: int | str) -> float:
         value = db.execute(sql, values).fetchone()
         return 0 if value is None or value[0] is None else value[0]
 
@@ -213,7 +214,10 @@ def read_figures(db: sqlite3.Connection, newest: int, now_s: int) -> dict[str, M
             for state, n in db.execute("SELECT state, COUNT(*) FROM jobs GROUP BY state")
         },
         "tx_inflight": {"": one("SELECT COUNT(*) FROM outbox WHERE state IN ('signed', 'sent')")},
-        "tx_bumps_total": {"": one("SELECT COUNT(*) - COUNT(DISTINCT outbox_id) FROM attempts")},
+        "tx_bumps_total": {
+            "": one("SELECT COUNT(*) - COUNT(DISTINCT outbox_id) FROM attempts")
+            + one("SELECT CAST(value AS INTEGER) FROM meta WHERE key = ?", BUMPS)
+        },
         "nonce_gap": {"": one(_NONCE_GAP)},
         "tx_reverts": {_labels(purpose=what, reason=reason): n for what, reason, n in reverts},
         "paid_wei": {

@@ -13,7 +13,7 @@ from offchain_worker.backends import open_for
 from offchain_worker.errors import WorkerError
 from offchain_worker.job import NO_ADDRESS
 from offchain_worker.proofs.throwaway import ThrowawaySigner
-from offchain_worker.storage.cid import Cid
+from offchain_worker.storage.cid import DAG_PB, Cid
 from offchain_worker.storage.store import EmbeddedStore
 from offchain_worker.worker import Worker
 from oracle.chain.contracts import Contracts
@@ -23,10 +23,10 @@ from oracle.chain.rpc import Rpc
 from oracle.config import Settings
 from oracle.errors import OracleError
 from oracle.node import connect, open_database, open_signer, worker_setup
+from oracle.policy import ANSWER_GAS
 
-ANSWERS_AHEAD = 100
+FEW_ANSWERS = 100
 """Warn when the money for gas is for fewer answers than this."""
-ANSWER_GAS = 120_000
 LEAST_FREE_BYTES = 1 << 30
 
 
@@ -156,7 +156,7 @@ def _money(contracts: Contracts, address: str) -> Finding:
     found = f"{balance_wei} wei, enough for about {answers} answers at the present price of gas"
     if answers == 0:
         return Finding("fail", "money for gas", f"{found}: send some to {address}")
-    return Finding("ok" if answers >= ANSWERS_AHEAD else "warn", "money for gas", found)
+    return Finding("ok" if answers >= FEW_ANSWERS else "warn", "money for gas", found)
 
 
 def _offers(settings: Settings, contracts: Contracts) -> Iterator[Finding]:
@@ -194,7 +194,7 @@ def _model(
 ) -> Finding:
     market = offer.market
     version = contracts.read("ModelRegistry", "version", market["modelId"], market["version"])
-    cid = Cid(b"\x01\x70\x12\x20" + version["digest"])
+    cid = Cid.of_digest(DAG_PB, version["digest"])
     what, model = f"offer {offer.offer_id}", f"model 0x{market['modelId'].hex()}"
     if not store.has(cid):
         return Finding("fail", what, f"{model}: its folder {cid} is not in the store of this home")

@@ -24,6 +24,8 @@ from oracle.services.serve import purpose
 REFUND_GAS = 90_000
 SETTLE_GAS = 120_000
 CLAIM_GAS = 150_000
+LATE_S = 7_200
+"""How much later than a job's deadline we may hear that it was settled, in seconds of chain time."""
 MOST_EPOCHS = 100
 """How many epochs of a model's terms are tried to find the one of an offer."""
 
@@ -74,6 +76,7 @@ class Keeper:
         self._requesters = requesters
         self._most_together = most_together
         self._markets: dict[int, Mapping[str, Any] | None] = {}
+        self._settled_from_s = 0
         self._looked_at = float("-inf")
 
     def tick(self, head: Head, gas: int) -> int:
@@ -102,7 +105,7 @@ class Keeper:
         for job in self._answered():
             yield from self._settle(job)
         if self._duties.claim and self._provider:
-            for offer_id in self._offers():
+            for offer_id in self._offers(head):
                 yield from self._claim(offer_id)
 
     def _expired(self, head: Head) -> list[StoredJob]:
@@ -147,18 +150,22 @@ class Keeper:
                 callback_gas=job.job.callback_gas,
             )
 
-    def _offers(self) -> list[int]:
-        """Our offers that jobs came in through, their markets looked up once."""
+    def _offers(self, head: Head) -> list[int]:
+        """Our offers that have earned something, their markets looked up once.
+
+        Only the first look reads all jobs, which may be millions: none was settled since that ended long before.
+        """
         rows = self._store.read(
             "SELECT MAX(job_id) AS job_id, json_extract(job, '$.offer_id') AS offer_id FROM jobs "
-            "WHERE provider = ? GROUP BY 2",
-            (self._provider,),
+            "WHERE status = 'settled' AND deadline_s >= ? AND provider = ? GROUP BY 2",
+            (self._settled_from_s, self._provider),
         )
         for row in rows:
             job = self._store.job(row["job_id"])
             if job is not None and row["offer_id"] not in self._markets:
                 self._markets[row["offer_id"]] = self._market_of(job.job)
-        return [row["offer_id"] for row in rows if self._markets.get(row["offer_id"])]
+        self._settled_from_s = head.time_s - LATE_S
+        return [offer_id for offer_id, market in self._markets.items() if market]
 
     def _market_of(self, job: Job) -> Mapping[str, Any] | None:
         """The market of a job's offer. A job names all of it but the epoch of the model's terms: that is tried out.

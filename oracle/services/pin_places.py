@@ -7,8 +7,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from web3 import Web3
-
 from offchain_worker.storage.cid import DAG_PB, Cid
 from offchain_worker.storage.possession import leaf_count, path_length
 from oracle.chain.contracts import Contracts
@@ -182,13 +180,13 @@ class PinPlaces:
         key = (model_id, version)
         if key not in self._cids:
             found = self._contracts.read("ModelRegistry", "version", *key)
-            self._cids[key] = Cid(b"\x01" + bytes([DAG_PB]) + b"\x12\x20" + bytes(found["digest"]))
+            self._cids[key] = Cid.of_digest(DAG_PB, found["digest"])
         return self._cids[key]
 
     def _events(self, name: str, pinner: str = "") -> list[dict[str, Any]]:
         """All events of a kind, those of one pinner if it is named; the contract's first topic is the deal."""
-        event = self._contracts.handle(CONTRACT).events[name]()
-        topics: list[str | list[str] | None] = ["0x" + event.topic.removeprefix("0x")]
+        event = self._contracts.event(CONTRACT, name)
+        topics: list[str | list[str] | None] = [event.topic]
         if pinner:
             topics += [None, "0x" + pinner[2:].lower().rjust(64, "0")]
         at = self._contracts.deployment.at(CONTRACT)
@@ -202,7 +200,7 @@ class PinPlaces:
         ):
             for log in logs:
                 is_sure = int(log["blockNumber"], 16) <= sure
-                (past.events if is_sure else unsure).append(_read(event, log))
+                (past.events if is_sure else unsure).append(event.read(log))
             past.next_block = max(past.next_block, min(end, sure) + 1)
         return past.events + unsure
 
@@ -210,17 +208,3 @@ class PinPlaces:
 def ended(deal: dict[str, Any], place: dict[str, Any]) -> bool:
     """Whether a place has ended: all challenges are decided, or three were missed."""
     return bool(place["decided"] == deal["challenges"] or place["missed"] == MAX_MISSED)
-
-
-def _read(event: Any, log: dict[str, Any]) -> dict[str, Any]:
-    """The members of a raw log."""
-    formatted = {
-        **log,
-        "topics": [bytes.fromhex(topic[2:]) for topic in log["topics"]],
-        "data": bytes.fromhex(log["data"][2:]),
-        "blockNumber": int(log["blockNumber"], 16),
-        "logIndex": int(log["logIndex"], 16),
-        "transactionIndex": int(log["transactionIndex"], 16),
-        "address": Web3.to_checksum_address(log["address"]),
-    }
-    return dict(event.process_log(formatted)["args"])

@@ -101,6 +101,16 @@ class PinSender:
         self._database.commit()
         return True
 
+    def require(self, call: Call) -> None:
+        """Check that a call would succeed now.
+
+        Raises:
+            Reverted: It would not. RpcError: The chain could not be asked, or there is too little money for it.
+        """
+        self._look()
+        if (reverted := self._outbox.why_not(call)) is not None:
+            raise reverted
+
     def has(self, purpose: str) -> bool:
         """Whether a transaction for this purpose is under way or was successful."""
         return self._outbox.has(purpose)

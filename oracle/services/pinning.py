@@ -61,7 +61,8 @@ class PinningManager:
         self, contracts: Contracts, places: PinPlaces, sender: PinSender, store: EmbeddedStore
     ) -> None:
         self._contracts = contracts
-        self._places = places
+        self.places = places
+        """Deals and places on the chain; `tick` reads them anew now and then."""
         self._sender = sender
         self._store = store
         self._trees: dict[Cid, tuple[Tree, Stream]] = {}
@@ -80,7 +81,9 @@ class PinningManager:
         if self._sender.has(purpose):
             return purpose
         deal = self._contracts.read(CONTRACT, "deal", deal_id)
-        cid = self._places.cid(deal_id)
+        join = Call(purpose, CONTRACT, "join", (deal_id,), value_wei=deal["bond"])
+        self._sender.require(join)  # before hours of fetching, and once more after them
+        cid = self.places.cid(deal_id)
         had = self._store.pins.has(cid)
         await keep(cid, deal["sizeBytes"])
         tree, _ = await asyncio.to_thread(self._tree, cid, deal["sizeBytes"])
@@ -92,7 +95,7 @@ class PinningManager:
                 f"expected the bytes of {cid} to have root {bytes(deal['root']).hex()} and size {deal['sizeBytes']}, "
                 f"as deal {deal_id} says, got {tree.root.hex()} and {tree.size_bytes}: do not join it"
             )
-        self._sender.queue(Call(purpose, CONTRACT, "join", (deal_id,), value_wei=deal["bond"]))
+        self._sender.queue(join)
         return purpose
 
     def tick(self) -> int:
@@ -104,9 +107,9 @@ class PinningManager:
             RpcError, StoreBusy: Chain or disk cannot be used now; what was not committed is dropped.
         """
         try:
-            self._places.refresh()
+            self.places.refresh()
             self._sender.check()
-            queued = sum(self._try_to_serve(number, cid) for number, cid in self._places.joined())
+            queued = sum(self._try_to_serve(number, cid) for number, cid in self.places.joined())
             self._sender.send()
         except (RpcError, StoreBusy):
             self._sender.forget()
@@ -119,7 +122,7 @@ class PinningManager:
         Raises:
             Reverted: We have no place in this deal.
         """
-        held = next((held for held in self._places.held() if held.deal_id == deal_id), None)
+        held = next((held for held in self.places.held() if held.deal_id == deal_id), None)
         if held is not None and not held.owed_wei:
             return None
         name = f"pin-claim:{self._us}:{deal_id}"

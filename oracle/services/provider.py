@@ -109,17 +109,8 @@ class Provider:
             bump_after_blocks=limits.bump_after_blocks,
         )
         signature = contracts.address("SignatureVerifier")
-        terms = Terms(
-            models=frozenset(model.lower() for model in settings.provider.models),
-            verifiers=frozenset({signature.lower()}),
-            max_input_bytes=limits.max_input_bytes,
-            max_callback_gas=limits.max_callback_gas,
-            least_time_s=limits.least_time_s,
-            price_to_gas=limits.price_to_gas,
-        )
-        policy = Policy(terms, self.head, outbox.gas_price_wei, too_large)
-        number = settings.provider.number
-        self.purse = Purse(contracts, outbox, terms.answer_gas, number)
+        policy = Policy(_terms_of(settings, signature), self.head, outbox.gas_price_wei, too_large)
+        self.purse = Purse(contracts, outbox, settings.provider.number)
         self.pulse = Pulse(settings.server.stale_head_s)
         contracts.rpc.beat = self.pulse.beat
         self._times = Times()
@@ -398,6 +389,19 @@ class Provider:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         _log.info(line("stopping", signal=signal.Signals(number).name, within_s=self._drain_s))
         self.stop()
+
+
+def _terms_of(settings: Settings, signature: str) -> Terms:
+    """What the settings say of jobs that are taken; `signature` is the only verifier that we make proofs for."""
+    limits = settings.limits
+    return Terms(
+        models=frozenset(model.lower() for model in settings.provider.models),
+        verifiers=frozenset({signature.lower()}),
+        max_input_bytes=limits.max_input_bytes,
+        max_callback_gas=limits.max_callback_gas,
+        least_time_s=limits.least_time_s,
+        price_to_gas=limits.price_to_gas,
+    )
 
 
 def _figures(inference: Inference) -> dict[str, Any]:

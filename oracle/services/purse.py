@@ -7,6 +7,7 @@ from oracle.chain.contracts import Contracts
 from oracle.chain.listener import Head
 from oracle.chain.outbox import Outbox
 from oracle.logs import line
+from oracle.policy import ANSWER_GAS
 
 LOOK_EVERY_S = 10.0
 STAKE_EVERY_S = 60.0
@@ -20,17 +21,13 @@ class Purse:
     """Looks at the operator's balance now and then.
 
     Args:
-        answer_gas: What an answer costs without its callback, in gas.
         provider: Our number.
     """
 
-    def __init__(
-        self, contracts: Contracts, outbox: Outbox, answer_gas: int, provider: int
-    ) -> None:
+    def __init__(self, contracts: Contracts, outbox: Outbox, provider: int) -> None:
         self._contracts = contracts
         self._provider = provider
         self._outbox = outbox
-        self._answer_gas = answer_gas
         self._looked_at = float("-inf")
         self._looked_block = ""
         self.balance_wei = 0
@@ -55,7 +52,7 @@ class Purse:
         was_empty = self.is_empty
         said = self._contracts.rpc.ask_all("eth_getBalance", self._outbox.sender, "latest")
         self.balance_wei = sorted(int(wei, 16) for wei in said)[len(said) // 2]
-        self.needed_wei = ANSWERS_AHEAD * self._answer_gas * self._outbox.gas_price_wei()
+        self.needed_wei = ANSWERS_AHEAD * ANSWER_GAS * self._outbox.gas_price_wei()
         if now - self._stake_looked_at > STAKE_EVERY_S:
             self.stake_wei = self._contracts.read("ProviderStaking", "stakeOf", self._provider)
             self._stake_looked_at = now

@@ -14,6 +14,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 from taskiq import Context, TaskiqDepends
+from taskiq.acks import AcknowledgeType
 from taskiq.receiver import Receiver
 
 from offchain_worker.child import Setup
@@ -57,7 +58,7 @@ class QueueWorker:
         self._names = names
         self._lost_after_s = lost_after_s
         self._broker = JobBroker(url, names.stream, lost_after_s)
-        self._broker.register_task(self._task(), task_name=TASK, ack_type="manual")
+        self._broker.register_task(self._task(), task_name=TASK)
         self._sandbox = Sandbox(setup, time_s=time_s, memory_mib=memory_mib)
         self._stop = asyncio.Event()
         self._failure: OSError | None = None
@@ -83,7 +84,10 @@ class QueueWorker:
             loop.add_signal_handler(number, self._end)
         beating = asyncio.create_task(self._beat())
         _log.info(line("working", queue=self._names.stream, worker=self._broker.consumer_name))
-        await Receiver(self._broker, max_async_tasks=1, run_startup=False).listen(self._stop)
+        receiver = Receiver(
+            self._broker, max_async_tasks=1, run_startup=False, ack_type=AcknowledgeType.MANUAL
+        )  # a label of the task does not do it: it counts where jobs are sent
+        await receiver.listen(self._stop)
         beating.cancel()
 
     def _end(self) -> None:
@@ -137,9 +141,14 @@ class QueueWorker:
         return await asyncio.to_thread(self._run_model, job)
 
     def _run_model(self, job: Job) -> Inference | Exception:
-        self._sandbox.begin(job)
-        while not (done := self._sandbox.finished()):
-            select.select(self._sandbox.filenos(), [], [], LOOK_S)
+        try:
+            self._sandbox.begin(job)
+            while not (done := self._sandbox.finished()):
+                select.select(self._sandbox.filenos(), [], [], LOOK_S)
+        except (
+            Exception
+        ) as error:  # else taskiq would log it, and nobody would hear of the job again
+            return error
         return done[0].outcome
 
     async def _patiently(self, call: Callable[[], Awaitable[Any]]) -> Any:

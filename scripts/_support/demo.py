@@ -259,8 +259,7 @@ class Demo:
 
     def logs(self, contract: str, event: str) -> list[dict[str, Any]]:
         """All logs of one event."""
-        topic = self.contracts.handle(contract).events[event]().topic
-        return self.raw_logs(contract, ["0x" + topic.removeprefix("0x")])
+        return self.raw_logs(contract, [self.contracts.event(contract, event).topic])
 
     def raw_logs(self, contract: str, topics: list[Any]) -> list[dict[str, Any]]:
         """All logs of a contract that fit the topics."""

@@ -125,9 +125,7 @@ def _events(contracts: Contracts, last: int) -> dict[str, list[Any]]:
     """Every event of the router by name, read with web3.py's own decoder."""
     handle = contracts.handle("InferenceRouter")
     first = contracts.deployment.at("InferenceRouter").block
-    found: dict[str, list[Any]] = {
-        event["name"]: [] for event in contracts.events("InferenceRouter")
-    }
+    found: dict[str, list[Any]] = {event.name: [] for event in contracts.events("InferenceRouter")}
     for start in range(first, last + 1, RANGE_BLOCKS):
         end = min(start + RANGE_BLOCKS - 1, last)
         wanted = {"address": handle.address, "fromBlock": hex(start), "toBlock": hex(end)}

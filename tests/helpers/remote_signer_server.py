@@ -146,6 +146,8 @@ class _Handler(BaseHTTPRequestHandler):
             raw = "0x02c0"
         if self.mode == "high s":
             raw = _with_high_s(signed.raw_transaction)
+        if self.mode == "nested":
+            raw = _with_nested_signature(signed.raw_transaction)
         self._result({"raw": raw, "tx": {}} if self.mode == "wrapped" else raw)
 
     def _trickle(self) -> None:
@@ -178,6 +180,13 @@ def _with_high_s(raw: bytes) -> str:
     s = order - int.from_bytes(fields[11], "big")
     fields[9], fields[11] = bytes([parity] if parity else []), s.to_bytes(32, "big")
     return "0x02" + rlp.encode(fields).hex()
+
+
+def _with_nested_signature(raw: bytes) -> str:
+    import rlp
+
+    fields = rlp.decode(raw[1:])
+    return "0x02" + rlp.encode([*fields[:10], [fields[10]], fields[11]]).hex()
 
 
 def main(port: str, token: str, tls: str, mutual: str) -> None:

@@ -3,7 +3,8 @@
 read
 ├── when header or data are malformed: it raises BadModel
 ├── when bytes are random: it raises nothing but BadModel
-└── it gives back what write wrote
+├── it gives back what write wrote
+└── what it gives are views: a model is in memory once
 write
 └── it writes the format as published: length, JSON, data
 """
@@ -78,6 +79,13 @@ def test_read__gives_back_what_write_wrote(tensors):
     assert {name: (array.dtype, array.shape, array.tobytes()) for name, array in found.items()} == {
         name: (array.dtype, array.shape, array.tobytes()) for name, array in tensors.items()
     }
+
+
+def test_read__gives_views_of_the_data():
+    data = write({"a": np.arange(6, dtype=np.float32), "b": np.ones((2, 2), np.int8)})
+
+    whole = np.frombuffer(data, np.uint8)
+    assert [np.shares_memory(array, whole) for array in read(data).values()] == [True, True]
 
 
 def test_write__writes_length_header_and_data():

@@ -21,6 +21,9 @@ process
 └── a job's cell was used again before we asked for its state: it is read from its events
 money
 ├── a node's reply to a sent transaction is lost: it is not paid for twice
+├── every reply to it is lost: the error names it, since it may have arrived
+├── the node fails while a transaction is waited for: it is waited for all the same
+├── a reply to a dearer one in its place is lost: its receipt is found
 ├── a transaction of the command line is stuck: it is replaced by a dearer one
 └── what was earned is more than nine coins: /metrics shows it
 database
@@ -36,7 +39,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from eth_account import Account
-from fault_proxy import FaultProxy, Refused, delay, lose_reply
+from fault_proxy import FaultProxy, Refused, delay, lose_reply, status
 from fault_steps import finish, wait_for
 from live_chain import ETHER, NATIVE, OPEN, SETTLED
 
@@ -368,6 +371,26 @@ def test_transact__when_the_nodes_reply_is_lost__does_not_pay_twice(chain, payer
     assert chain("eth_getTransactionCount", payer.address, "latest") == "0x1"
 
 
+def test_transact__when_every_reply_is_lost__names_what_may_have_arrived(chain, payer, proxy):
+    proxy.add(lose_reply, "eth_sendRawTransaction")
+    contracts = type(chain.contracts)(Rpc([proxy.url], tries=1), chain.contracts.deployment)
+
+    with pytest.raises(RpcUnreachable, match=r"transaction 0x[0-9a-f]{64} may have arrived"):
+        deposit(contracts, payer)
+
+    assert paid(chain, payer) == ETHER
+
+
+def test_transact__when_the_node_fails_while_it_waits__goes_on(chain, payer, proxy):
+    proxy.add(status(503), "eth_getTransactionReceipt", times=2)
+    contracts = type(chain.contracts)(Rpc([proxy.url], tries=1), chain.contracts.deployment)
+
+    receipt = deposit(contracts, payer)
+
+    assert chain("eth_getTransactionReceipt", receipt.tx_hash)["status"] == "0x1"
+    assert paid(chain, payer) == ETHER
+
+
 def test_transact__when_there_is_no_money__names_account_and_what_it_has(chain):
     poor = KeySigner(Account.create())
     chain("anvil_setBalance", poor.address, "0x7")
@@ -376,13 +399,17 @@ def test_transact__when_there_is_no_money__names_account_and_what_it_has(chain):
         deposit(chain.contracts, poor)
 
 
-def test_transact__when_stuck__is_replaced_by_a_dearer_one(chain, payer):
+@pytest.mark.parametrize("reply_is_lost", [False, True])
+def test_transact__when_stuck__is_replaced_by_a_dearer_one(chain, payer, proxy, reply_is_lost):
     chain("evm_setAutomine", False)
+    contracts = type(chain.contracts)(Rpc([proxy.url], tries=1), chain.contracts.deployment)
     found = []
-    thread = threading.Thread(target=lambda: found.append(deposit(chain.contracts, payer)))
+    thread = threading.Thread(target=lambda: found.append(deposit(contracts, payer)))
     thread.start()
     wait_for(lambda: int(chain("txpool_status")["pending"], 16))
     first = next(iter(pool(chain, payer).values()))
+    if reply_is_lost:
+        proxy.add(lose_reply, "eth_sendRawTransaction")
     for _ in range(4):  # it stays in the pool: its fee is too low
         chain("anvil_setNextBlockBaseFeePerGas", hex(2 * int(first["maxFeePerGas"], 16)))
         chain.mine()

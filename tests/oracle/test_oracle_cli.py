@@ -5,7 +5,8 @@ lattice
 │   └── one line on stderr, exit code 1, nothing lost
 ├── request send
 │   ├── says first that everything is public, and asks once
-│   └── pays with the request itself, waits, and prints the answer decoded
+│   ├── pays with the request itself, waits, and prints the answer decoded
+│   └── waits on when the endpoint fails meanwhile
 ├── request refund
 │   └── gives the money back after the deadline
 ├── provider register, offer, close, status, claim
@@ -18,11 +19,14 @@ import json
 
 import pytest
 from eth_account import Account
+from fault_proxy import FaultProxy, status
 from live_chain import ASK, ETHER, MODEL_PRICE, PRICE, REFUNDED, SETTLED, start_anvil
 
 from offchain_worker.pipeline.xor_model import write_xor
 from oracle import config
 from oracle.cli import main
+from oracle.cli.common import Session
+from oracle.cli.request import wait_for_answer
 
 ONE = '{"dtype": "float32", "shape": [1, 2], "data": [1, 0]}'
 
@@ -197,6 +201,21 @@ def test_request_send__pays_waits_and_prints_the_answer(person, market, provider
     assert "1.0" in person("request", "show", "1")[0]
     _, err = person("request", "send", model_id(market), "--value", f"x={ONE}", "--no-wait")
     assert "PUBLIC" not in err
+
+
+def test_request_send__when_the_endpoint_fails_while_it_waits__waits_on(
+    person, market, provider, chain, tmp_path
+):
+    job_id = market.request()
+    provider.open().tick_until(job_id, "mined", "final")
+    with FaultProxy(chain.url) as proxy:
+        person.home = tmp_path / "behind"
+        person.init(proxy.url)
+        proxy.add(status(503), "eth_blockNumber", times=3)  # one look, with all its tries
+
+        job = wait_for_answer(Session(person.home), job_id, first=0, timeout_s=240)
+
+    assert (job.job_id, job.status) == (job_id, "settled")
 
 
 def test_request_refund__gives_the_money_back(person, market, provider, chain):

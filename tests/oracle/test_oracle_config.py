@@ -234,7 +234,7 @@ def policy(time_s=100, gas_price_wei=10**9, **terms):
         ({"max_callback_gas": 1}, {"callback_gas": 2}, "callback of 2 gas is above 1"),
         ({"time_s": 996}, {}, "deadline is 4 s away by the chain's clock, at least 5 s are needed"),
         ({"gas_price_wei": 10**10}, {}, "price of 1000000000000000 wei is not worth the gas"),
-        ({"answer_gas": 10}, {"callback_gas": 10**6}, "callback of 1000000 gas is above"),
+        ({}, {"callback_gas": 10**6}, "callback of 1000000 gas is above"),
     ],
 )
 def test_refuse__says_why(rule, job, reason):

@@ -5,6 +5,9 @@ contracts
 │   └── DeploymentMismatch says which and what to do
 ├── when a call reverts
 │   └── Reverted carries name, both values, and what to do
+├── the arguments of a log are those that web3.py reads
+├── when the manifest has no such event or function
+│   └── DeploymentMismatch says what to run
 └── the table of errors
     ├── has every error of the manifest, and no other
     └── knows each selector once
@@ -122,3 +125,30 @@ def test_read__gives_structs_by_member_name(market, provider):
         "unlockAt",
         "jailedUntil",
     }
+
+
+def test_event__reads_a_log_as_web3_does(chain, market, provider):
+    asked = {"address": chain.contracts.address("InferenceRouter"), "fromBlock": "0x0"}
+    event = chain.contracts.event("InferenceRouter", "OfferOpened")
+    (log,) = chain("eth_getLogs", {**asked, "topics": [event.topic]})
+
+    found = event.read(log)
+
+    opened = chain.contracts.handle("InferenceRouter").events.OfferOpened()
+    (theirs,) = opened.get_logs(from_block=0)
+    assert found == {
+        **theirs["args"],
+        "market": in_lower_case(theirs["args"]["market"]),
+        "terms": dict(theirs["args"]["terms"]),
+    }
+
+
+def in_lower_case(values):
+    return {
+        name: value.lower() if isinstance(value, str) else value for name, value in values.items()
+    }
+
+
+def test_event__when_the_manifest_has_none__says_what_to_run(chain):
+    with pytest.raises(DeploymentMismatch, match=r"no event Vault.Nothing: run `ape run manifest`"):
+        chain.contracts.event("Vault", "Nothing")

@@ -9,6 +9,8 @@ tick
 │   └── they are left, unless told to
 ├── when it is worth it
 │   └── it is done once
+├── when jobs ended long ago
+│   └── they are not read again, and what their offer earns later is claimed
 └── when the model has other terms since the offer was opened
     └── the earnings are claimed all the same, and no history is read for it
 """
@@ -16,6 +18,8 @@ tick
 import pytest
 from fault_proxy import FaultProxy
 from live_chain import ASSIGNED, ETHER, NATIVE, PRICE, REFUNDED
+
+from oracle.services.keeper import LATE_S
 
 
 def expired(node, market, chain):
@@ -110,6 +114,40 @@ def test_tick__claims_what_is_worth_it_each_time(provider, market, chain):
     assert [word for word, _, _ in provider.rows()] == ["answer", "claim", "answer", "claim"]
     assert chain.read("Vault", "free", chain.accounts[3], "0x" + "00" * 20) > PRICE
     assert chain.read("Vault", "free", chain.accounts[3], "0x" + "00" * 20) < ETHER
+
+
+def test_tick__when_old_jobs_are_not_read_again__claims_what_their_offer_earns(
+    provider, market, chain
+):
+    gas_costs(chain, 10**9)
+    provider.open(**SELDOM, **{"keeper.claim": True, "limits.price_to_gas": 0.0})
+    provider.tick_until(market.request(), "mined", "final")
+    keep(provider)
+    chain("evm_increaseTime", 10 * LATE_S)
+    chain.mine()
+    keep(provider)  # it still looks at what may have been settled since the look before
+    read = []
+    real = provider.parts.store.read
+
+    def spy(sql, values=()):
+        rows = real(sql, values)
+        read.extend(row for row in rows if "offer_id" in row.keys())  # noqa: SIM118  # a Row
+        return rows
+
+    provider.parts.store.read = spy
+    for _ in range(4):
+        keep(provider)
+        chain.mine()
+    assert read == []
+
+    provider.tick_until(market.request(), "mined", "final")
+    gas_costs(chain, 10**9)
+    for _ in range(4):
+        keep(provider)
+        chain.mine()
+
+    assert [row["offer_id"] for row in read] == [provider.offer] * len(read)
+    assert chain.read("InferenceRouter", "offer", provider.offer)["earned"] == 0
 
 
 def test_tick__when_the_model_has_new_terms__claims_and_reads_no_history(provider, market, chain):

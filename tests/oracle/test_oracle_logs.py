@@ -14,6 +14,10 @@ written
 ├── lines go to the file until the end, and it is closed then, also after an error
 └── when the disk is full
     └── lines are left out there, and nothing else is said
+tail
+├── the last lines, and no more
+└── when it follows and the file is begun anew
+    └── what was written before and after comes, each line once
 """
 
 import contextlib
@@ -27,7 +31,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oracle.logs import JsonFormatter, LogFile, UnreadHandler, line, written
+from oracle.logs import JsonFormatter, LogFile, UnreadHandler, line, tail, written
 
 
 @pytest.fixture
@@ -139,3 +143,26 @@ def test_written__when_the_disk_is_full__lines_are_left_out_in_silence(tmp_path,
         logging.getLogger("oracle").error(line("lost"))
 
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_tail__gives_the_last_lines(tmp_path):
+    file = tmp_path / "provider.log"
+    file.write_text("one\ntwo\nthree\n")
+
+    assert list(tail(file, 2)) == ["two\n", "three\n"]
+
+
+def test_tail__when_the_file_is_begun_anew__gives_each_line_once(tmp_path):
+    handler = LogFile(tmp_path / "provider.log")
+    say(handler, "one")
+    lines = tail(tmp_path / "provider.log", 10, follow=True)
+    found = [next(lines)]
+    say(handler, "two")
+    handler.doRollover()
+    say(handler, "3")
+
+    found += [next(lines), next(lines)]
+    say(handler, "four")
+
+    assert [*found, next(lines)] == ["one\n", "two\n", "3\n", "four\n"]
+    handler.close()

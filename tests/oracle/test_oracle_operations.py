@@ -5,6 +5,7 @@ pages
 │   ├── when all is well: 200
 │   ├── when something is not: 503 and the reason
 │   └── when the model of a job is not here: no, until it is, or no job waits
+├── when somebody connects and says nothing: it is let go
 ├── /livez: 200 as long as the loop goes round, also while nothing can be answered
 └── /metrics
     ├── every figure has a line of help and is named in docs/operators.md
@@ -45,6 +46,7 @@ from live_chain import SETTLED, free_port
 
 from offchain_worker.errors import ArtifactMissing
 from oracle.cli import lattice, main
+from oracle.server import http
 from oracle.server.health import LOOP_DEAD_AFTER_S, Pulse
 from oracle.server.http import HealthServer
 from oracle.server.metrics import HELP, HISTOGRAMS, PREFIX, Histogram
@@ -145,6 +147,17 @@ def test_not_ready__when_something_is_wrong__says_it(change, reason):
 
     (said,) = pulse.not_ready()
     assert reason in said
+
+
+def test_pages__when_somebody_connects_and_says_nothing__lets_go(monkeypatch):
+    monkeypatch.setattr(http, "CLIENT_TIMEOUT_S", 0.05)
+    server = HealthServer("127.0.0.1", 0, Pulse(1.0), None)
+    server.start()
+    try:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as silent:
+            assert silent.recv(1) == b""
+    finally:
+        server.close()
 
 
 def test_metrics__agree_with_the_database(served, market):

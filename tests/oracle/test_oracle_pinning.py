@@ -3,8 +3,10 @@
 manager
 ├── offered: the most profitable first, none that are full or ours
 ├── take: fetches, checks root and size, joins once; refuses a version whose root is not that of its bytes
+├── take: of a deal that is full fetches nothing
 ├── tick: answers what is asked, once, after a restart too; does nothing when nothing is asked
 ├── take: while a version is fetched, challenges of other places are answered
+├── run --take: a deal whose event an endpoint left out is found when all are read again
 ├── run --take: a deal that could not be taken for now is tried again, a bad one is left alone
 ├── tick: what a node refuses for one place does not keep the others waiting
 ├── tick: an event that an endpoint left out is found when all are read again
@@ -34,8 +36,8 @@ from offchain_worker.storage.audit import audit
 from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.peers.gateway import Gateway
 from offchain_worker.storage.store import EmbeddedStore
-from oracle.cli import main, pin
-from oracle.errors import RpcRefused, RpcUnreachable
+from oracle.cli import main, pin_deals
+from oracle.errors import Reverted, RpcRefused, RpcUnreachable
 from oracle.services.pin_places import UNSURE_BLOCKS, answer_gas
 from oracle.services.pinning import beside
 
@@ -87,6 +89,19 @@ def test_offered__names_the_most_profitable_first(chain, gateway, deal, pinner):
 def test_answer_gas__is_a_little_above_what_was_measured():
     assert 96_470 <= answer_gas(1, 1 << 30) <= 100_000
     assert 609_970 <= answer_gas(8, 1 << 30) <= 640_000
+
+
+def test_take__when_the_deal_is_full__fetches_nothing(chain, gateway, pinner):
+    model = register(chain, gateway.scan)
+    deal = open_deal(chain, model, gateway.scan.size_bytes, copies=1)
+    bond = chain.read(CONTRACT, "deal", deal)["bond"]
+    chain.send(CONTRACT, "join", deal, sender=chain.accounts[5], value=bond)
+
+    with pytest.raises(Reverted, match="IncentivesDealFull"):
+        pinner.take(deal, gateway)
+
+    assert not pinner.store.has(gateway.scan.cid)
+    assert pinner.rows() == []
 
 
 @pytest.mark.parametrize("wrong", ["root", "size"])
@@ -173,9 +188,9 @@ def test_try_to_take__when_it_only_failed_for_now__is_tried_again(
         raise error
 
     refused = set()
-    monkeypatch.setattr(pin, "_take", fails)
+    monkeypatch.setattr(pin_deals, "_take", fails)
 
-    pin._try_to_take(pinner.manager, pinner.store, 7, (), refused)
+    pin_deals._try_to_take(pinner.manager, pinner.store, 7, (), refused)
 
     assert refused == left_alone
 
@@ -217,6 +232,28 @@ def test_tick__when_an_endpoint_left_an_event_out__finds_it_when_it_reads_again(
     pinner.places._read_at = float("-inf")
 
     assert pinner.tick() == 1
+
+
+def test_take_profitable__when_an_endpoint_left_a_deal_out__finds_it_when_it_reads_again(
+    chain, deal, pinner, monkeypatch
+):
+    tried = []
+    monkeypatch.setattr(
+        pin_deals, "_try_to_take", lambda manager, store, found, *_: tried.append(found)
+    )
+    chain.mine(UNSURE_BLOCKS + 10)
+    rpc = pinner.places._contracts.rpc
+    call = rpc.call
+    with monkeypatch.context() as patch:
+        patch.setattr(rpc, "call", lambda m, *p: [] if m == "eth_getLogs" else call(m, *p))
+        pin_deals._take_profitable(pinner.manager, pinner.store, (), set(), pin_deals.MOST_BYTES)
+    assert tried == []
+
+    pinner.places._read_at = float("-inf")
+    pinner.tick()
+    pin_deals._take_profitable(pinner.manager, pinner.store, (), set(), pin_deals.MOST_BYTES)
+
+    assert tried == [deal]
 
 
 def test_tick__reads_old_events_once_and_misses_no_new_ones(chain, gateway, pinner, monkeypatch):

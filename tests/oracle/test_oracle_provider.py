@@ -18,6 +18,11 @@ tick
 │   └── their jobs are taken
 ├── when another provider takes the job
 │   └── it is lost
+├── when it takes a job over, and what came later is undone before it was read
+│   └── nothing of that stays
+├── when the endpoint shows a block before its logs
+│   ├── they are read with a later tick, whether or not there is a new block
+│   └── unless the block is no longer on the chain
 ├── when more jobs wait than may be in flight
 │   └── all are answered, a few at a time
 ├── when jobs came while it was down
@@ -30,10 +35,13 @@ tick
     └── three commits lie between reading and sending
 """
 
+import pytest
+from fault_proxy import FaultProxy, constant
 from live_chain import ASSIGNED, OPEN, PRICE, REFUNDED, SETTLED, artifacts, register
 from web3 import Web3
 
 from oracle.chain import listener as listener_module
+from oracle.chain.events import terms_of, to_terms
 
 
 def test_tick__when_a_block_is_read_twice__answers_once(provider, market):
@@ -166,7 +174,7 @@ def test_tick__when_another_provider_takes_the_job__loses_it(provider, market, c
     job = provider.job(job_id).job
     chain("evm_increaseTime", 601)
     chain.mine()
-    terms = listener_terms(job)
+    terms = to_terms(job)
     chain("anvil_impersonateAccount", other.signer.address)
     chain.send(
         "InferenceRouter",
@@ -184,6 +192,78 @@ def test_tick__when_another_provider_takes_the_job__loses_it(provider, market, c
         "lost",
         f"provider {other.number} took it",
     )
+
+
+def test_tick__when_what_came_after_a_take_is_undone__nothing_of_it_stays(
+    provider, market, chain, tmp_path, monkeypatch
+):
+    other = register(market, tmp_path / "other", owner=4).open()
+    other.worker.failures = [ValueError("a backend that does not work")]
+    job_id = market.request(offer=other.offer)
+    terms = to_terms(other.tick().job(job_id).job)
+    provider.open()
+    listener = provider.parts.listener
+    real = listener._past_of
+
+    def refunded_meanwhile(*arguments):
+        chain("evm_increaseTime", 3600)
+        chain.mine()
+        (taken,) = provider.parts.store.events_of(job_id)
+        now = terms_of(taken.fields["job"])
+        chain.send("InferenceRouter", "refund", job_id, now, sender=market.requester)
+        return real(*arguments)
+
+    chain("evm_increaseTime", 601)
+    chain.mine()
+    chain("anvil_impersonateAccount", provider.signer.address)
+    arguments = (job_id, terms, provider.offer)
+    sender = provider.signer.address
+    chain.send("InferenceRouter", "take", *arguments, sender=sender, value=PRICE // 10)
+    monkeypatch.setattr(listener, "_past_of", refunded_meanwhile)
+    listener.tick()
+    chain.reorg(1)
+
+    listener.tick()
+
+    kinds = [event.kind for event in provider.parts.store.events_of(job_id)]
+    assert sorted(kinds) == ["requested", "taken"]
+    assert provider.job(job_id).status == "assigned"
+
+
+@pytest.mark.parametrize("blocks", [0, 1])
+def test_tick__when_a_block_is_shown_before_its_logs__reads_them_later(
+    provider, market, chain, blocks
+):
+    with FaultProxy(chain.url) as proxy:
+        provider.open(**{"chain.rpc_urls": [proxy.url]})
+        proxy.add(constant([]), "eth_getLogs", times=listener_module.BLOOM_TRIES + 1)
+        job_id = market.request()
+        provider.tick()
+        assert provider.job(job_id) is None
+        if blocks:
+            chain.mine()
+
+        provider.tick()
+
+        assert provider.worker.inferred == [job_id]
+        assert provider.parts.listener.missed_events == 1
+
+
+def test_tick__when_a_block_without_its_logs_is_undone__asks_for_them_no_more(
+    provider, market, chain
+):
+    with FaultProxy(chain.url) as proxy:
+        provider.open(**{"chain.rpc_urls": [proxy.url]})
+        proxy.add(constant([]), "eth_getLogs")
+        job_id = market.request()
+        provider.tick()
+        chain.reorg(1)
+        proxy.heal()
+
+        provider.tick()
+
+        assert provider.job(job_id) is None
+        assert provider.parts.listener._doubtful == {}
 
 
 def test_tick__when_many_jobs_wait__answers_all_a_few_at_a_time(provider, market, chain):
@@ -311,12 +391,6 @@ def attempts(provider):
     return [
         row["hash"] for row in provider.parts.store.read("SELECT hash FROM attempts ORDER BY id")
     ]
-
-
-def listener_terms(job):
-    from oracle.chain.events import to_terms
-
-    return to_terms(job)
 
 
 def test_tick__under_the_signature_policy__sends_no_signature(provider, market, chain):

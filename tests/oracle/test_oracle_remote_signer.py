@@ -78,6 +78,7 @@ def signer(server, address=ACCOUNT.address, **more):
         ("accessList", "an access list that nobody asked for"),
         ("wrong key", f"a signature that is not of {ACCOUNT.address}"),
         ("high s", f"a signature that is not of {ACCOUNT.address}"),
+        ("nested", "no signed EIP-1559 transaction"),
         ("legacy", "no signed EIP-1559 transaction"),
         ("unsigned", "no signed EIP-1559 transaction"),
     ],

@@ -7,8 +7,12 @@ call
 │   └── RpcUnreachable
 ├── when the endpoint answers 429
 │   └── RpcRateLimited after all tries
-├── when the first endpoint fails
+├── when it says so in JSON
+│   └── it is left alone while another one works
+├── when the first endpoint fails, or does not let us in, or refuses to show its chain
 │   └── the second is asked
+├── when the reply has both a result and an error that is none
+│   └── RpcUnreachable
 ├── when the chain id or the first block is another
 │   ├── WrongChain with both
 │   └── another endpoint with the right chain is used
@@ -56,6 +60,7 @@ from oracle.errors import (
 )
 
 GENESIS = "0x" + "11" * 32
+REVOKED = {"code": -32002, "message": "rejected due to project ID settings"}
 
 
 class Server:
@@ -157,6 +162,48 @@ def test_call__when_the_first_endpoint_fails__asks_the_second(serve):
     rpc = Rpc(["http://127.0.0.1:9", serve().url], tries=1)
 
     assert rpc.call("eth_blockNumber") == "0x1"
+
+
+@pytest.mark.parametrize("status", [200, 401])
+def test_call__when_the_first_endpoint_refuses_to_show_its_chain__asks_the_second(serve, status):
+    revoked = serve(lambda method, params: (status, {"error": REVOKED}))
+    rpc = Rpc([revoked.url, serve(chain(31337)).url], 31337, GENESIS, tries=1)
+
+    assert [rpc.call("eth_blockNumber") for _ in range(3)] == ["0x7"] * 3
+    assert revoked.calls == ["eth_chainId"]
+
+
+def test_call__when_an_endpoint_lets_us_in_no_more__asks_the_second(serve):
+    revoked = serve(chain(31337))
+    rpc = Rpc([revoked.url, serve(chain(31337)).url], 31337, GENESIS, tries=1)
+    rpc.call("eth_blockNumber")
+    revoked.reply = lambda method, params: (403, {"error": REVOKED})
+
+    assert rpc.call("eth_blockNumber") == "0x7"
+    assert list(rpc.errors) == [(rpc.endpoints[0].name, "RpcUnreachable")]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": -32005, "message": "daily request count exceeded, request rate limited"},
+        {"code": 429, "message": "your app has exceeded its compute units per second"},
+    ],
+)
+def test_call__when_told_in_json_to_slow_down__leaves_it_alone(serve, error):
+    angry = serve(lambda method, params: (200, {"error": error}))
+    rpc = Rpc([angry.url, serve().url], tries=1)
+
+    assert [rpc.call("eth_blockNumber") for _ in range(3)] == ["0x1"] * 3
+    assert angry.calls == ["eth_blockNumber"]
+    assert list(rpc.errors) == [(rpc.endpoints[0].name, "RpcRateLimited")]
+
+
+def test_call__when_a_result_comes_with_an_error_that_is_none__raises_unreachable(serve):
+    server = serve(lambda method, params: (200, {"result": "0x1", "error": "sorry"}))
+
+    with pytest.raises(RpcUnreachable, match="not JSON-RPC"):
+        Rpc([server.url], tries=1).call("eth_blockNumber")
 
 
 def test_call__when_the_chain_is_another__names_both(serve):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,16 +106,3 @@ class Compiler:
         sources = {path: (ROOT / path).read_text() for path in paths}
         answer = self.ask(sources, {"*": {"": ["ast"]}}, {})
         return {path: answer["sources"][path]["ast"] for path in paths}
-
-
-def imports_of(path: Path) -> set[Path]:
-    """Return all files of ours that the file at `path` imports, directly or not, and itself."""
-    seen: set[Path] = set()
-    queue = [path.resolve()]
-    while queue:
-        file = queue.pop()
-        if file not in seen:
-            seen.add(file)
-            names = re.findall(r'from "(\.[^"]+)"', file.read_text())
-            queue += [(file.parent / name).resolve() for name in names]
-    return seen

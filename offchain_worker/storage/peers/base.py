@@ -3,9 +3,9 @@
 All raise `PeerFailed` when the node does not answer in time or says no.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 from urllib.parse import urlsplit
 
 import httpx
@@ -29,10 +29,11 @@ class Peer(Protocol):
         ...
 
 
+@runtime_checkable
 class CarPeer(Peer, Protocol):
     """Gives blocks, and all blocks below a root in one stream."""
 
-    def car(self, cid: Cid) -> AsyncIterator[bytes]:
+    def car(self, cid: Cid) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of a CAR, unchecked."""
         ...
 

@@ -1,6 +1,6 @@
 """A trustless gateway: blocks (`raw`) and whole graphs (`car`) by HTTP, read only. Any IPFS node's gateway is one."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.peers.base import HttpNode
@@ -17,7 +17,7 @@ class Gateway(HttpNode):
         headers = {"Accept": "application/vnd.ipld.raw"}
         return await self._body("GET", f"/ipfs/{cid}", params={"format": "raw"}, headers=headers)
 
-    async def car(self, cid: Cid) -> AsyncIterator[bytes]:
+    async def car(self, cid: Cid) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of a CAR with all below `cid`."""
         headers = {"Accept": "application/vnd.ipld.car; version=1; order=dfs; dups=n"}
         options = {"params": {"format": "car"}, "headers": headers}

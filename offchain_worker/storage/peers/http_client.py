@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from offchain_worker.errors import PeerFailed
+from offchain_worker.errors import PeerFailed, one_line
 from offchain_worker.storage.cid import Cid
 from offchain_worker.storage.dag import MAX_BLOCK_BYTES
 
@@ -59,4 +59,4 @@ class ClientNode:
         try:
             return await asyncio.to_thread(function, *arguments, **options)
         except Exception as error:  # the root of its errors is in a package that may not be there
-            raise PeerFailed(f"{self.name}: {type(error).__name__}: {str(error)[:300]}") from error
+            raise PeerFailed(f"{self.name}: {type(error).__name__}: {one_line(error)}") from error

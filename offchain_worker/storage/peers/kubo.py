@@ -1,6 +1,6 @@
 """A Kubo daemon by its RPC: gives blocks, takes graphs, pins. Own code: public clients refuse current daemons."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -24,7 +24,7 @@ class Kubo(HttpNode):
         """Return what it says is this block; it asks its own peers when it has none."""
         return await self._body("POST", "/api/v0/block/get", params={"arg": str(cid)})
 
-    async def car(self, cid: Cid) -> AsyncIterator[bytes]:
+    async def car(self, cid: Cid) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of a CAR with all below `cid`."""
         async for piece in self._stream("POST", "/api/v0/dag/export", params={"arg": str(cid)}):
             yield piece

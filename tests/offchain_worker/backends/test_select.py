@@ -2,6 +2,7 @@
 
 measure_apart
 ├── it measures a model in a process of its own, and returns what the model said
+├── when the backend prints something: it is measured all the same
 ├── when the backend cannot run the model: it raises BackendNotSupported with the reason
 └── when the process crashes: it raises BackendNotSupported
 choose
@@ -17,6 +18,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from made_up_model import CHILDSIDE, write_made_up
 
 from offchain_worker.backends import profile
 from offchain_worker.backends.profile import Profile, measure_apart
@@ -105,6 +107,16 @@ def test_measure_apart__measures_a_real_model(magika_folder, monkeypatch):
     assert set(found.per_second) == {"1", "4", "16"}
     assert found.peak_bytes > 1 << 20
     assert outputs["target_label"].shape == (1, 214)
+
+
+def test_measure_apart__when_the_backend_prints__measures_it_all_the_same(tmp_path, monkeypatch):
+    write_made_up(tmp_path / "model")
+    monkeypatch.setenv("PYTHONPATH", str(CHILDSIDE))
+
+    found, outputs = measure_apart(tmp_path / "model", "made-up:cpu")
+
+    assert found.backend == "made-up:cpu"
+    assert set(outputs) == {"y"}
 
 
 def test_measure_apart__when_the_backend_cannot__says_why(magika_folder, tmp_path):

@@ -16,7 +16,7 @@ retrieve
 └── when a block of ours is damaged: it is fetched anew
 pin, unpin
 ├── unpin deletes what no other root needs, and only that
-├── when the fetch fails: it is not pinned; what came is kept for the next try, and unpin deletes it
+├── when the fetch fails, or is given up: it is not pinned; what came is kept for the next try, and unpin deletes it
 └── pinners: Kubo and a pinning service keep it, let it go, and say no when it fails
     └── when they answer with something else than their API: it raises PeerFailed
 peers
@@ -370,6 +370,22 @@ def test_pin__when_the_fetch_fails__is_not_pinned(node, ours):
 
     with pytest.raises(ArtifactMissing):
         using(ours, Gateway(node.url), do=lambda s: s.pin(node.root, PLENTY))
+
+    assert ours.pins.all() == []
+
+
+def test_pin__when_it_is_given_up__is_not_pinned(node, ours):
+    node.pause_s = 3600.0
+
+    async def give_up(service):
+        pinning = asyncio.create_task(service.pin(node.root, PLENTY))
+        while not ours.pins.all():
+            await asyncio.sleep(0.001)
+        pinning.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await pinning
+
+    using(ours, Gateway(node.url), do=give_up)
 
     assert ours.pins.all() == []
 

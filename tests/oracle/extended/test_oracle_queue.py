@@ -7,6 +7,8 @@ queue
 │   └── another runs it
 ├── when a job has ended three workers
 │   └── it is to blame
+├── when a worker's machine cannot start a process
+│   └── it ends, and its job is left to another
 ├── when a worker is told to end
 │   └── it answers the job in its model first, and takes no other
 ├── when Redis ends and comes back empty
@@ -22,11 +24,13 @@ queue
 """
 
 import contextlib
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -38,10 +42,12 @@ from redis import Redis
 from redis_server import RedisServer
 from stress_model import ask
 
+from offchain_worker.child import Setup
 from offchain_worker.commitment import payload_hash
 from offchain_worker.errors import ModelCrashed
 from offchain_worker.job import Inference
 from oracle.services.broker import GROUP, Names
+from oracle.services.queue_worker import QueueWorker
 from oracle.services.remote import Remote
 from oracle.services.runner import report_of
 
@@ -232,6 +238,26 @@ def inference(job):
         duration_ms=1.0,
         answer={},
     )
+
+
+def test_worker__when_no_process_can_be_started__ends_and_leaves_its_job(
+    remote, redis, some_jobs, xor, tmp_path, monkeypatch
+):
+    def full(job):
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    setup = Setup(str(xor.store), str(tmp_path), {})
+    worker = QueueWorker(redis.url, NAMES, setup, lost_after_s=1.0, time_s=60.0, memory_mib=0)
+    monkeypatch.setattr(worker._sandbox, "begin", full)
+    remote.begin(some_jobs[0])
+    end = threading.Timer(20.0, os.kill, (os.getpid(), signal.SIGTERM))  # should it go on
+    end.start()
+
+    with pytest.raises(OSError, match="Resource temporarily unavailable"):
+        worker.run()
+
+    end.cancel()
+    assert Redis.from_url(redis.url).xpending(NAMES.stream, GROUP)["pending"] == 1
 
 
 def test_remote__when_replies_are_bad_or_twice__each_job_is_done_once(remote, redis, some_jobs):
