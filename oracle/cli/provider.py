@@ -323,6 +323,8 @@ def _note_number(home: Path, number: int) -> None:
     file = home / config.FILE_NAME
     text, found = re.subn(r"(?m)^number = \d+$", f"number = {number}", file.read_text(), count=1)
     if found:
-        file.write_text(text)
+        written = file.with_name(f".{file.name}")
+        written.write_text(text)
+        written.replace(file)  # in one step: who is killed in the middle keeps the old settings
     else:
         say(f"put `number = {number}` under [provider] in {file}")

@@ -24,8 +24,8 @@ from oracle.services.serve import purpose
 REFUND_GAS = 90_000
 SETTLE_GAS = 120_000
 CLAIM_GAS = 150_000
-LATE_S = 7_200
-"""How much later than a job's deadline we may hear that it was settled, in seconds of chain time."""
+LATE_BLOCKS = 1_000
+"""How many blocks behind the head the listener's second reading may still find that a job was settled."""
 MOST_EPOCHS = 100
 """How many epochs of a model's terms are tried to find the one of an offer."""
 
@@ -76,7 +76,7 @@ class Keeper:
         self._requesters = requesters
         self._most_together = most_together
         self._markets: dict[int, Mapping[str, Any] | None] = {}
-        self._settled_from_s = 0
+        self._read_up_to = 0
         self._looked_at = float("-inf")
 
     def tick(self, head: Head, gas: int) -> int:
@@ -153,18 +153,23 @@ class Keeper:
     def _offers(self, head: Head) -> list[int]:
         """Our offers that have earned something, their markets looked up once.
 
-        Only the first look reads all jobs, which may be millions: none was settled since that ended long before.
+        Only the first look reads all jobs, which may be millions; further ones those that were settled since.
         """
+        since = (
+            "AND job_id IN (SELECT job_id FROM events WHERE kind = 'settled' AND block_number > ?)"
+        )
         rows = self._store.read(
-            "SELECT MAX(job_id) AS job_id, json_extract(job, '$.offer_id') AS offer_id FROM jobs "
-            "WHERE status = 'settled' AND deadline_s >= ? AND provider = ? GROUP BY 2",
-            (self._settled_from_s, self._provider),
+            "SELECT MAX(job_id) AS job_id, json_extract(job, '$.offer_id') AS offer_id FROM jobs "  # noqa: S608
+            f"WHERE status = 'settled' AND provider = ? {since if self._read_up_to else ''} GROUP BY 2",
+            (self._provider, self._read_up_to - LATE_BLOCKS)
+            if self._read_up_to
+            else (self._provider,),
         )
         for row in rows:
             job = self._store.job(row["job_id"])
             if job is not None and row["offer_id"] not in self._markets:
                 self._markets[row["offer_id"]] = self._market_of(job.job)
-        self._settled_from_s = head.time_s - LATE_S
+        self._read_up_to = head.number
         return [offer_id for offer_id, market in self._markets.items() if market]
 
     def _market_of(self, job: Job) -> Mapping[str, Any] | None:

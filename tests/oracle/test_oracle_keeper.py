@@ -11,6 +11,8 @@ tick
 │   └── it is done once
 ├── when jobs ended long ago
 │   └── they are not read again, and what their offer earns later is claimed
+├── when a job is settled long after its deadline
+│   └── what it earned is claimed
 └── when the model has other terms since the offer was opened
     └── the earnings are claimed all the same, and no history is read for it
 """
@@ -19,7 +21,7 @@ import pytest
 from fault_proxy import FaultProxy
 from live_chain import ASSIGNED, ETHER, NATIVE, PRICE, REFUNDED
 
-from oracle.services.keeper import LATE_S
+from oracle.services.keeper import LATE_BLOCKS
 
 
 def expired(node, market, chain):
@@ -123,8 +125,7 @@ def test_tick__when_old_jobs_are_not_read_again__claims_what_their_offer_earns(
     provider.open(**SELDOM, **{"keeper.claim": True, "limits.price_to_gas": 0.0})
     provider.tick_until(market.request(), "mined", "final")
     keep(provider)
-    chain("evm_increaseTime", 10 * LATE_S)
-    chain.mine()
+    chain("anvil_mine", hex(LATE_BLOCKS + 1))
     keep(provider)  # it still looks at what may have been settled since the look before
     read = []
     real = provider.parts.store.read
@@ -147,6 +148,23 @@ def test_tick__when_old_jobs_are_not_read_again__claims_what_their_offer_earns(
         chain.mine()
 
     assert [row["offer_id"] for row in read] == [provider.offer] * len(read)
+    assert chain.read("InferenceRouter", "offer", provider.offer)["earned"] == 0
+
+
+def test_tick__when_a_job_is_settled_long_after_its_deadline__claims_what_it_earned(
+    provider, market, chain
+):
+    """As under a resolution, whose window may be days long."""
+    gas_costs(chain, 10**9)
+    provider.open(**SELDOM, **{"keeper.claim": True, "limits.price_to_gas": 0.0})
+    keep(provider)  # nothing was earned before the first look
+    provider.tick_until(market.request(), "mined", "final")
+    provider.parts.store.write("UPDATE jobs SET deadline_s = 1")
+    gas_costs(chain, 10**9)
+    for _ in range(4):
+        keep(provider)
+        chain.mine()
+
     assert chain.read("InferenceRouter", "offer", provider.offer)["earned"] == 0
 
 
