@@ -155,15 +155,15 @@ class Keeper:
 
         Only the first look reads all jobs, which may be millions; further ones those that were settled since.
         """
-        since = (
-            "AND job_id IN (SELECT job_id FROM events WHERE kind = 'settled' AND block_number > ?)"
-        )
+        which, values = "provider = ?", [self._provider]
+        if self._read_up_to:
+            newly = "SELECT job_id FROM events WHERE kind = 'settled' AND block_number > ?"
+            which += f" AND job_id IN ({newly})"
+            values.append(self._read_up_to - LATE_BLOCKS)
         rows = self._store.read(
             "SELECT MAX(job_id) AS job_id, json_extract(job, '$.offer_id') AS offer_id FROM jobs "  # noqa: S608
-            f"WHERE status = 'settled' AND provider = ? {since if self._read_up_to else ''} GROUP BY 2",
-            (self._provider, self._read_up_to - LATE_BLOCKS)
-            if self._read_up_to
-            else (self._provider,),
+            f"WHERE status = 'settled' AND {which} GROUP BY 2",
+            values,
         )
         for row in rows:
             job = self._store.job(row["job_id"])
