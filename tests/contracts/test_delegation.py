@@ -75,6 +75,15 @@ def test_delegate__counts_for_tickets_up_to_the_multiple(system, provider, deleg
     assert system.staking.stakeOf(provider.number) == 0  # nothing of its own, so nothing counts
 
 
+def test_delegate__again__adds_up(system, provider, delegate, accounts):
+    for amount in (STAKE, 2 * STAKE):
+        delegate(provider, 7, amount)
+
+    shares = system.staking.sharesOf(provider.number, accounts[7])
+    assert tuple(system.staking.delegatedTo(provider.number)) == (3 * STAKE, shares)
+    assert system.staking.delegationOf(provider.number, accounts[7]) == 3 * STAKE
+
+
 @pytest.mark.parametrize("amount", [0, 1])
 def test_delegate__when_it_is_worth_no_share__reverts(system, provider, delegate, accounts, amount):
     delegate(provider, 7, 1)

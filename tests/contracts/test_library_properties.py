@@ -88,6 +88,10 @@ def test_lower_bound__is_that_of_the_formula(libraries, good, bad, more):
     assert libraries.lowerBound(good + more, bad) >= bound - 1
 
 
+def test_lower_bound__of_what_nearly_always_fails__is_none(libraries):
+    assert libraries.lowerBound(0, 10**9) == 0
+
+
 @settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -42,7 +42,7 @@ from types import SimpleNamespace
 import ape
 import pytest
 from eth_utils import keccak
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from system import ASK, ETHER, MODEL_PRICE, NATIVE, OUTPUT, begin, plain
 
@@ -284,6 +284,22 @@ def test_count__of_work_that_was_cheaper__counts_what_its_surcharge_pays_for(
     assert tuple(pricing.priceOf(1)) == (risen, 1)
 
 
+def test_count__of_work_that_paid_a_part__counts_the_units_that_it_paid_for(
+    pricing, busy, ask, system, provider, work, requester, chain
+):
+    kept, once = ask(units=8), busy - FLOOR
+    system.answer(kept, provider, units=8)
+    work(2 * TARGET)
+    chain.pending_timestamp += PERIOD
+    chain.mine()
+    twice = busy + busy // 8 - FLOOR
+
+    count(pricing, kept, requester, units=8)
+
+    assert 0 < 8 * once // twice < 8
+    assert tuple(pricing.priceOf(1)) == (FLOOR + twice, 8 * once // twice)
+
+
 @pytest.mark.parametrize(("ask_price", "counts"), [(FLOOR, 4), (FLOOR * 3 // 4, 3), (0, 0)])
 def test_count__of_work_below_the_floor__counts_what_it_pays_for_there(
     system, pricing, ask, provider, requester, model_owner, ask_price, counts
@@ -376,6 +392,7 @@ def model_price(price: int, units: int, idle: int) -> float:
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(steps=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3)), min_size=1, max_size=6))
+@example(steps=[(9, 0), (9, 0), (1, 0), (3, 0)])  # up, up, half of a step down, half of one up
 def test_price__follows_the_settled_work(system, pricing, work, chain, steps):
     snapshot = chain.snapshot()
     for units, idle in steps:
