@@ -168,7 +168,7 @@ MEANINGS: dict[str, Meaning] = {
     # Licences.
     "LicenceNotAdmin": Meaning("stop", "use the account that owns the model, or one of its admins"),
     "LicenceSaleInvalid": Meaning("skip", "name a receiver, at least one use, and a time"),
-    "LicenceSaleClosed": Meaning("skip", "the sale was closed; choose another"),
+    "LicenceSaleClosed": Meaning("skip", "the sale was closed, or its seller lost the model; choose another"),
     "LicenceMissing": Meaning("skip", "buy a licence for the model first, or more uses"),
     "LicenceJobUnknown": Meaning("skip", "the use was given back, or another account's licence was used"),
     "LicenceJobNotRefunded": Meaning("skip", "only uses of refunded jobs are given back, soon after the refund"),
