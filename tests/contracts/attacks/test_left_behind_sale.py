@@ -1,7 +1,7 @@
 """A sale that is left behind: who opened it no longer has the model, or its office, and goes on earning
 
-A former owner opens sales before the handover, as many as it likes: the new owner cannot list them, and every buyer pays
-the former one for a model that is not its own. So does an admin that was dismissed.
+A former owner opens sales before the handover, as many as it likes: the new owner cannot list them, and every buyer
+pays the former one for a model that is not its own. So does an admin that was dismissed.
 """
 
 import ape
