@@ -76,8 +76,8 @@ interface IResultCache is IEarnings {
 
     /* ACTING */
 
-    /// @notice Keeps the result of a settled job for {LIFETIME}. Anyone. The first one stays until it runs out, or until
-    /// the same output of a cheaper job takes its place.
+    /// @notice Keeps the result of a settled job for {LIFETIME}. Anyone. The first one stays until it runs out, or the
+    /// same output of a cheaper job takes its place.
     /// @dev Reverts with an error above, or with {IOfferBook.OfferMarketMismatch} when `epoch` is not the offer's.
     /// @param jobId Job.
     /// @param job The job as in its latest event.
