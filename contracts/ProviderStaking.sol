@@ -329,8 +329,8 @@ contract ProviderStaking is IProviderStaking, Delegation {
     }
 
     /// @inheritdoc IProviderStaking
-    /// @dev The provider's word is no opt-in of those who delegate: a slasher that it allowed reaches them once they had
-    /// the time to leave, and then no more of them than the own stake stands for, so that burning them is never free
+    /// @dev The provider's word is no opt-in of those who delegate: a slasher that it allowed reaches them once they
+    /// had time to leave, and no more of them than the own stake stands for, so that burning them is never free
     /// (attacks/test_burned_delegation).
     function slashableBy(uint32 number, address slasher) public view returns (uint256) {
         if (_isAnnounced(slasher)) return slashableOf(number);

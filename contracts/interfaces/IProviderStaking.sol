@@ -175,8 +175,8 @@ interface IProviderStaking is IDelegation {
 
     /// @notice Lets a contract slash this provider, or stops it after the time of unbonding. Only the owner.
     /// @dev Allow the resolution of a policy before offering under it: requesters may look for that. It reaches the
-    /// provider's own stake at once, and what others have delegated after {SLASHER_NOTICE}, since they did not allow it;
-    /// see {slashableBy}.
+    /// provider's own stake at once, and what others have delegated after {SLASHER_NOTICE}: they did not allow it. See
+    /// {slashableBy}.
     function allowSlasher(uint32 provider, address slasher, bool allowed) external;
 
     /// @notice Announces a contract that may slash every provider after {SLASHER_NOTICE}. Only the access manager.
