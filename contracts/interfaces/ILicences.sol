@@ -51,6 +51,9 @@ interface ILicences is IAccessRule {
     /// @notice A sale names no receiver, no use, or no time.
     error LicenceSaleInvalid(address receiver, uint32 uses, uint32 duration);
 
+    /// @notice The contract cannot be deployed with a protocol's share of sales above the limit, in basis points.
+    error LicenceFeeTooHigh(uint256 feeBps, uint256 limit);
+
     /// @notice The sale was closed or never opened, or whoever opened it may not sell for this model any more.
     error LicenceSaleClosed(uint256 saleId);
 

@@ -28,6 +28,9 @@ contract Licences is ILicences {
     /// @notice The protocol's share of sales, in basis points (1/10,000).
     uint16 public immutable FEE_BPS;
 
+    /// @dev Highest share, in basis points, as the router's.
+    uint16 private constant HIGHEST_FEE_BPS = 1_000;
+
     struct Licence {
         uint32 uses;
         uint40 until;
@@ -44,6 +47,7 @@ contract Licences is ILicences {
     bytes32 private transient _letIn;
 
     constructor(IInferenceRouter router, IVault vault, IModelRegistry registry, address treasury, uint16 feeBps) {
+        require(feeBps <= HIGHEST_FEE_BPS, LicenceFeeTooHigh(feeBps, HIGHEST_FEE_BPS));
         ROUTER = router;
         VAULT = vault;
         REGISTRY = registry;
