@@ -99,7 +99,7 @@ class SignedRows:
             "output": dense(32, self.nonces[index]),
             "signature": b"",
         }
-        digest = self.system.signed.requestDigest(self.offer, asked)
+        digest = self.system.signed.requestDigest(self.system.market, self.offer, asked)
         asked["signature"] = compact(self.keys[index].unsafe_sign_hash(digest))
         return asked
 

@@ -216,8 +216,8 @@ contract ProviderStaking is IProviderStaking, Delegation {
         uint256 whole = slashableBy(number, msg.sender);
         if (whole == 0) return 0;
         uint256 share = Math.min(amount, Math.ceilDiv(whole * MAX_SLASH_BPS, BPS));
+        uint256 others = _cutOthers(number, share, whole - _ownOf(p), whole);
         uint256 own = _cutOwn(p, share, whole);
-        uint256 others = _reachesDelegators(number, msg.sender) ? _cutOthers(number, share, whole) : 0;
         p.jailedUntil = uint40(block.timestamp + JAIL);
 
         slashed = own + others;
@@ -320,8 +320,7 @@ contract ProviderStaking is IProviderStaking, Delegation {
 
     /// @inheritdoc IProviderStaking
     function slashableOf(uint32 number) public view returns (uint256) {
-        Provider storage p = _providers[number];
-        return uint256(p.stake) + p.unbonding + _delegated[number].amount + _leaving[number].amount;
+        return _ownOf(_providers[number]) + _othersOf(number);
     }
 
     /// @inheritdoc IProviderStaking
@@ -330,10 +329,15 @@ contract ProviderStaking is IProviderStaking, Delegation {
     }
 
     /// @inheritdoc IProviderStaking
+    /// @dev The provider's word is no opt-in of those who delegate: a slasher that it allowed reaches them once they
+    /// had time to leave, and no more of them than the own stake stands for, so that burning them is never free
+    /// (attacks/test_burned_delegation).
     function slashableBy(uint32 number, address slasher) public view returns (uint256) {
+        if (_isAnnounced(slasher)) return slashableOf(number);
         if (!maySlash(number, slasher)) return 0;
-        if (_reachesDelegators(number, slasher)) return slashableOf(number);
-        return uint256(_providers[number].stake) + _providers[number].unbonding;
+        uint256 own = _ownOf(_providers[number]);
+        if (block.timestamp < _allowedSince[number][slasher] + SLASHER_NOTICE) return own;
+        return own + Math.min(_othersOf(number), own * MAX_DELEGATION);
     }
 
     /* INTERNALS */
@@ -348,14 +352,18 @@ contract ProviderStaking is IProviderStaking, Delegation {
         return from != 0 && block.timestamp >= from;
     }
 
-    /// @dev Whether those who delegate had the time to leave since `slasher`, which may slash, was announced or
-    /// allowed. The provider's word is no opt-in of theirs (attacks/test_burned_delegation).
-    function _reachesDelegators(uint32 number, address slasher) private view returns (bool) {
-        return block.timestamp >= _allowedSince[number][slasher] + SLASHER_NOTICE || _isAnnounced(slasher);
+    function _ownOf(Provider storage p) private view returns (uint256) {
+        return uint256(p.stake) + p.unbonding;
     }
 
-    /// @dev Takes `share` of `whole` from what others have staked on the provider.
-    function _cutOthers(uint32 number, uint256 share, uint256 whole) private returns (uint256) {
+    function _othersOf(uint32 number) private view returns (uint256) {
+        return uint256(_delegated[number].amount) + _leaving[number].amount;
+    }
+
+    /// @dev Takes `share` of `whole`, in which `reached` of it counts, from what others have staked on the provider.
+    function _cutOthers(uint32 number, uint256 share, uint256 reached, uint256 whole) private returns (uint256) {
+        if (reached == 0) return 0;
+        share = Math.mulDiv(share, reached, _othersOf(number));
         return _cut(_delegated[number], share, whole) + _cut(_leaving[number], share, whole);
     }
 

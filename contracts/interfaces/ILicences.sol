@@ -51,7 +51,10 @@ interface ILicences is IAccessRule {
     /// @notice A sale names no receiver, no use, or no time.
     error LicenceSaleInvalid(address receiver, uint32 uses, uint32 duration);
 
-    /// @notice The sale was closed, or never opened.
+    /// @notice The contract cannot be deployed with a protocol's share of sales above the limit, in basis points.
+    error LicenceFeeTooHigh(uint256 feeBps, uint256 limit);
+
+    /// @notice The sale was closed or never opened, or whoever opened it may not sell for this model any more.
     error LicenceSaleClosed(uint256 saleId);
 
     /// @notice The account has no licence with a use left that lasts until now.
@@ -65,7 +68,8 @@ interface ILicences is IAccessRule {
 
     /* ACTING */
 
-    /// @notice Opens a sale, or opens it again. Only the model's owner or an admin.
+    /// @notice Opens a sale, or opens it again. Only the model's owner or an admin. It ends when whoever opened it last
+    /// is neither any more: a new owner begins without sales, as it begins without admins.
     /// @return saleId Identifier, the Keccak-256 of the model and the terms: who buys by it gets these and no others,
     /// whatever happens to the blocks.
     function openSale(bytes32 modelId, Sale calldata sale) external returns (uint256 saleId);

@@ -132,6 +132,9 @@ interface IOfferBook is IRevenue {
     /// @notice The price does not fit into the offer: ask and model price together are above 2^80 − 1.
     error OfferPriceTooHigh(uint256 price, uint256 limit);
 
+    /// @notice The router cannot be deployed with a protocol fee above the limit, in basis points.
+    error OfferFeeTooHigh(uint256 feeBps, uint256 limit);
+
     /// @notice The offer cannot hold more unclaimed earnings. Anyone may {claim} for it; then try again.
     error OfferEarningsFull(uint256 earned, uint256 limit);
 

@@ -175,7 +175,8 @@ interface IProviderStaking is IDelegation {
 
     /// @notice Lets a contract slash this provider, or stops it after the time of unbonding. Only the owner.
     /// @dev Allow the resolution of a policy before offering under it: requesters may look for that. It reaches the
-    /// provider's own stake at once, and what others have delegated after {SLASHER_NOTICE}: they did not allow it.
+    /// provider's own stake at once, and what others have delegated after {SLASHER_NOTICE}: they did not allow it. See
+    /// {slashableBy}.
     function allowSlasher(uint32 provider, address slasher, bool allowed) external;
 
     /// @notice Announces a contract that may slash every provider after {SLASHER_NOTICE}. Only the access manager.
@@ -238,8 +239,9 @@ interface IProviderStaking is IDelegation {
     /// @notice All of a provider that can be slashed: its own and delegated stake, and what of both is on its way out.
     function slashableOf(uint32 provider) external view returns (uint256);
 
-    /// @notice What of {slashableOf} a contract can reach now: nothing when it may not slash the provider, and the
-    /// provider's own part only while it is new to those who delegate ({allowSlasher}).
+    /// @notice What of {slashableOf} a contract can reach now: nothing when it may not slash the provider; all, when it
+    /// was announced. One that the provider allowed reaches its own part only while it is new to those who delegate
+    /// ({allowSlasher}), and then of theirs {MAX_DELEGATION} times its own at most.
     function slashableBy(uint32 provider, address slasher) external view returns (uint256);
 
     /// @notice Least stake of a provider.

@@ -57,7 +57,7 @@ interface IResultCache is IEarnings {
     /// @notice The job is not settled with this output, or so old that the router cannot tell any more.
     error CacheNotSettled(uint256 jobId);
 
-    /// @notice A result for this query is kept already.
+    /// @notice A result for this query is kept already: another output, or the same one at no higher price.
     error CacheOccupied(bytes32 key, uint256 until);
 
     /// @notice No result is kept for this query, or it ran out at `until`.
@@ -76,7 +76,8 @@ interface IResultCache is IEarnings {
 
     /* ACTING */
 
-    /// @notice Keeps the result of a settled job for {LIFETIME}. Anyone; the first one stays until it runs out.
+    /// @notice Keeps the result of a settled job for {LIFETIME}. Anyone. The first one stays until it runs out, or the
+    /// same output of a cheaper job takes its place.
     /// @dev Reverts with an error above, or with {IOfferBook.OfferMarketMismatch} when `epoch` is not the offer's.
     /// @param jobId Job.
     /// @param job The job as in its latest event.

@@ -22,9 +22,10 @@ interface ISignedRequests is IEarnings {
     /// @param nonce Any number that the requester has not used; they need no order.
     /// @param inputHash Keccak-256 of the input bytes, which went to the provider off chain.
     /// @param output Canonical output bytes (DAG-CBOR map), 1 to {MAX_OUTPUT} long. Public for ever.
-    /// @param signature By the requester over `SignedRequest(uint32 offerId,uint32 units,uint40 deadline,uint96 price,
-    /// uint256 nonce,bytes32 inputHash)`: 64 bytes (`r`, and `s` with the parity in its highest bit: ERC-2098, the
-    /// cheaper form), 65 bytes, or what its contract account accepts (ERC-1271). Low `s` in both forms.
+    /// @param signature By the requester over `SignedRequest(uint32 offerId,bytes32 modelId,uint32 version,
+    /// uint32 epoch,address token,uint32 units,uint40 deadline,uint96 price,uint256 nonce,bytes32 inputHash)`:
+    /// 64 bytes (`r`, and `s` with the parity in its highest bit: ERC-2098, the cheaper form), 65 bytes, or what its
+    /// contract account accepts (ERC-1271). Low `s` in both forms.
     struct SignedAnswer {
         address requester;
         uint32 charged;
@@ -94,5 +95,11 @@ interface ISignedRequests is IEarnings {
     function isNonceUsed(address requester, uint256 nonce) external view returns (bool);
 
     /// @notice EIP-712 digest that the requester signs.
-    function requestDigest(uint32 offerId, SignedAnswer calldata asked) external view returns (bytes32);
+    /// @dev With model and token, since a price says nothing without them, and a number of an offer is another's when
+    /// blocks are replaced.
+    function requestDigest(
+        IOfferBook.Market calldata market,
+        uint32 offerId,
+        SignedAnswer calldata asked
+    ) external view returns (bytes32);
 }

@@ -28,6 +28,9 @@ contract Licences is ILicences {
     /// @notice The protocol's share of sales, in basis points (1/10,000).
     uint16 public immutable FEE_BPS;
 
+    /// @dev Highest share, in basis points, as the router's.
+    uint16 private constant HIGHEST_FEE_BPS = 1_000;
+
     struct Licence {
         uint32 uses;
         uint40 until;
@@ -35,6 +38,8 @@ contract Licences is ILicences {
 
     mapping(uint256 saleId => Sale) private _sales;
     mapping(uint256 saleId => bytes32) private _modelOfSale;
+    /// @dev Who opened it last. Once that account may not sell any more, nobody buys (attacks/test_left_behind_sale).
+    mapping(uint256 saleId => address) private _sellers;
     mapping(bytes32 modelId => mapping(address account => Licence)) private _licences;
     /// @dev {_pair} of the model and the account whose use a job took; zero when none can be given back.
     mapping(uint256 jobId => bytes32) private _usedBy;
@@ -42,6 +47,7 @@ contract Licences is ILicences {
     bytes32 private transient _letIn;
 
     constructor(IInferenceRouter router, IVault vault, IModelRegistry registry, address treasury, uint16 feeBps) {
+        require(feeBps <= HIGHEST_FEE_BPS, LicenceFeeTooHigh(feeBps, HIGHEST_FEE_BPS));
         ROUTER = router;
         VAULT = vault;
         REGISTRY = registry;
@@ -61,6 +67,7 @@ contract Licences is ILicences {
         saleId = uint256(keccak256(abi.encode(modelId, sale)));
         _sales[saleId] = sale;
         _modelOfSale[saleId] = modelId;
+        _sellers[saleId] = msg.sender;
         emit SaleOpened(modelId, saleId, sale);
     }
 
@@ -82,8 +89,8 @@ contract Licences is ILicences {
     /// @inheritdoc ILicences
     function buy(uint256 saleId) external {
         Sale memory sale = _sales[saleId];
-        require(sale.uses > 0, LicenceSaleClosed(saleId));
         bytes32 modelId = _modelOfSale[saleId];
+        require(sale.uses > 0 && _isAdmin(modelId, _sellers[saleId]), LicenceSaleClosed(saleId));
         (uint32 had, uint40 lasts) = _current(modelId, msg.sender);
         uint256 until = (lasts > block.timestamp ? lasts : block.timestamp) + sale.duration;
         _set(modelId, msg.sender, _add(had, sale.uses), until > type(uint40).max ? type(uint40).max : uint40(until));
@@ -156,8 +163,11 @@ contract Licences is ILicences {
     }
 
     function _requireAdmin(bytes32 modelId) private view {
-        bool may = REGISTRY.model(modelId).owner == msg.sender || REGISTRY.isAdmin(modelId, msg.sender);
-        require(may, LicenceNotAdmin(msg.sender, modelId));
+        require(_isAdmin(modelId, msg.sender), LicenceNotAdmin(msg.sender, modelId));
+    }
+
+    function _isAdmin(bytes32 modelId, address account) private view returns (bool) {
+        return REGISTRY.model(modelId).owner == account || REGISTRY.isAdmin(modelId, account);
     }
 
     function _pair(bytes32 modelId, address account) private pure returns (bytes32) {

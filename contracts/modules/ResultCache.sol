@@ -61,13 +61,16 @@ contract ResultCache is IResultCache, Earnings {
         OFFERS.offerIn(job.offerId, query.market); // reverts when it is not the offer's, so the epoch is right
         if (_isOnlySigned(job.verifier, job.secondVerifier, job.resolution)) query.provider = job.provider;
         key = keccak256(abi.encode(query));
-        uint40 until = _entries[key].until;
-        require(block.timestamp > until, CacheOccupied(key, until));
-
-        until = uint40(block.timestamp + LIFETIME);
+        Entry memory kept = _entries[key];
+        bytes32 outputHash = keccak256(output);
         // A part of the job's price, which is 96 bits wide.
         uint96 price = uint96(((uint256(job.price) / job.units) * units * HIT_BPS) / 10_000);
-        _entries[key] = Entry(keccak256(output), job.offerId, until, price);
+        // Otherwise a price that nobody pays would block a result for a month (attacks/test_poisoned_cache).
+        bool cheaper = price < kept.price && outputHash == kept.outputHash;
+        require(block.timestamp > kept.until || cheaper, CacheOccupied(key, kept.until));
+
+        uint40 until = uint40(block.timestamp + LIFETIME);
+        _entries[key] = Entry(outputHash, job.offerId, until, price);
         emit ResultCached(key, jobId, job.offerId, until, price);
     }
 

@@ -21,7 +21,8 @@ contract SignedRequests is ISignedRequests, Earnings, EIP712 {
     uint256 public constant MAX_OUTPUT = 8_192;
 
     bytes32 private constant REQUEST_TYPEHASH = keccak256(
-        "SignedRequest(uint32 offerId,uint32 units,uint40 deadline,uint96 price,uint256 nonce,bytes32 inputHash)"
+        "SignedRequest(uint32 offerId,bytes32 modelId,uint32 version,uint32 epoch,address token,uint32 units,"
+        "uint40 deadline,uint96 price,uint256 nonce,bytes32 inputHash)"
     );
 
     /// @notice The verifier of the one policy that markets may have here.
@@ -86,7 +87,7 @@ contract SignedRequests is ISignedRequests, Earnings, EIP712 {
         for (uint256 i = 0; i < answers.length; ++i) {
             SignedAnswer calldata answer = answers[i];
             if (fresh) shared.used = _used[answer.requester][answer.nonce >> 8];
-            _take(offerId, answer, shared);
+            _take(market, offerId, answer, shared);
 
             last = fresh = true;
             if (i + 1 < answers.length) {
@@ -106,13 +107,18 @@ contract SignedRequests is ISignedRequests, Earnings, EIP712 {
     }
 
     /// @dev One answer: its nonce, everything that is checked, its price, its event.
-    function _take(uint32 offerId, SignedAnswer calldata answer, Shared memory shared) private {
+    function _take(
+        IOfferBook.Market calldata market,
+        uint32 offerId,
+        SignedAnswer calldata answer,
+        Shared memory shared
+    ) private {
         address requester = answer.requester;
         uint256 nonce = answer.nonce;
         uint256 bit = 1 << (nonce & 0xff);
         require(shared.used & bit == 0, SignedNonceUsed(requester, nonce));
         shared.used |= bit;
-        _check(_digest(shared.domain, offerId, answer), answer, shared.price);
+        _check(_digest(shared.domain, market, offerId, answer), answer, shared.price);
         uint256 paid = shared.price * answer.charged;
         shared.owed += paid;
         emit SignedRequestSettled(requester, offerId, nonce, paid, answer.inputHash, answer.output);
@@ -126,15 +132,25 @@ contract SignedRequests is ISignedRequests, Earnings, EIP712 {
     }
 
     /// @inheritdoc ISignedRequests
-    function requestDigest(uint32 offerId, SignedAnswer calldata asked) external view returns (bytes32) {
-        return _digest(_domainSeparatorV4(), offerId, asked);
+    function requestDigest(
+        IOfferBook.Market calldata market,
+        uint32 offerId,
+        SignedAnswer calldata asked
+    ) external view returns (bytes32) {
+        return _digest(_domainSeparatorV4(), market, offerId, asked);
     }
 
     /* INTERNALS */
 
-    /// @dev Assembly, because Solidity would check and copy the five members one by one. They stand in calldata as in
-    /// the signed type, `units` first. A member with dirty upper bits has another hash than what a requester signed.
-    function _digest(bytes32 domain, uint32 offerId, SignedAnswer calldata asked) private pure returns (bytes32) {
+    /// @dev Assembly, because Solidity would check and copy nine members one by one. They stand in calldata as in the
+    /// signed type: the first four of the market, and five of what is asked, `units` first. A member with dirty upper
+    /// bits has another hash than what a requester signed. The rest of a market is the one policy that is taken here.
+    function _digest(
+        bytes32 domain,
+        IOfferBook.Market calldata market,
+        uint32 offerId,
+        SignedAnswer calldata asked
+    ) private pure returns (bytes32) {
         bytes32 typeHash = REQUEST_TYPEHASH;
         bytes32 structHash;
         // solhint-disable-next-line no-inline-assembly
@@ -142,8 +158,9 @@ contract SignedRequests is ISignedRequests, Earnings, EIP712 {
             let words := mload(0x40)
             mstore(words, typeHash)
             mstore(add(words, 0x20), offerId)
-            calldatacopy(add(words, 0x40), add(asked, 0x40), 0xa0)
-            structHash := keccak256(words, 0xe0)
+            calldatacopy(add(words, 0x40), market, 0x80)
+            calldatacopy(add(words, 0xc0), add(asked, 0x40), 0xa0)
+            structHash := keccak256(words, 0x160)
         }
         return MessageHashUtils.toTypedDataHash(domain, structHash);
     }

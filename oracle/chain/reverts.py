@@ -53,6 +53,7 @@ MEANINGS: dict[str, Meaning] = {
     "OfferIsClosed": Meaning("skip", "the offer is closed; open a new one"),
     "OfferTermsInvalid": Meaning("skip", "give a capacity and input size of at least 1 and a window within the limits"),
     "OfferStakeTooLow": Meaning("skip", "stake at least what is required"),
+    "OfferFeeTooHigh": Meaning("stop", "deploy with a protocol fee of at most the limit (`--fee-bps`)"),
     "OfferPriceTooHigh": Meaning("skip", "ask for less per unit of work"),
     "OfferEarningsFull": Meaning("retry", "claim the earnings of the offer (`lattice provider claim`), then try again"),
     # Models.
@@ -168,7 +169,8 @@ MEANINGS: dict[str, Meaning] = {
     # Licences.
     "LicenceNotAdmin": Meaning("stop", "use the account that owns the model, or one of its admins"),
     "LicenceSaleInvalid": Meaning("skip", "name a receiver, at least one use, and a time"),
-    "LicenceSaleClosed": Meaning("skip", "the sale was closed; choose another"),
+    "LicenceFeeTooHigh": Meaning("stop", "deploy with a protocol fee of at most the limit (`--fee-bps`)"),
+    "LicenceSaleClosed": Meaning("skip", "the sale was closed, or its seller lost the model; choose another"),
     "LicenceMissing": Meaning("skip", "buy a licence for the model first, or more uses"),
     "LicenceJobUnknown": Meaning("skip", "the use was given back, or another account's licence was used"),
     "LicenceJobNotRefunded": Meaning("skip", "only uses of refunded jobs are given back, soon after the refund"),

@@ -40,7 +40,7 @@ NATIVE = "0x" + "00" * 20
 ASK, MODEL_PRICE, ROYALTY_BPS = ETHER // 1_000, ETHER // 5_000, 1_000
 PRICE = ASK + MODEL_PRICE
 ANSWER_TIMEOUT_S = 60.0
-GATE_GAS = 400_000
+GATE_GAS = 500_000
 """More than `FileGate.ask` needs: anvil's estimates have no slack, and another draw may cost 200 gas more."""
 WINDOW_S = 600
 """Time that the requests give for an answer, in seconds of chain time."""
@@ -101,7 +101,9 @@ class Demo:
         self.contracts = Contracts(Rpc([self.anvil.url], record.chain_id, record.genesis), record)
         self.reader = EventReader(self.contracts.events("InferenceRouter"))
         self.gate = self.keys["requester"].deploy(
-            project.FileGate, self.contracts.address("InferenceRouter")
+            project.FileGate,
+            self.contracts.address("InferenceRouter"),
+            self.contracts.address("Vault"),
         )
 
     def register_model(self) -> None:

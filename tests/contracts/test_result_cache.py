@@ -5,7 +5,7 @@ store
 │   └── it reverts with CacheNotSettled(jobId)
 ├── when the epoch is not the offer's
 │   └── it reverts with OfferMarketMismatch(given, expected)
-├── when a result is kept already
+├── when a result is kept already, at no higher price or with another output (attacks/test_poisoned_cache)
 │   └── it reverts with CacheOccupied(key, until)
 └── when all is fine
     └── anyone can, and again when it has run out

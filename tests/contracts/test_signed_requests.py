@@ -68,7 +68,7 @@ def ready(system, provider, requester):
 def signed(ready, provider, requester, chain):
     """Makes a signed answer; changes after signing by `later`."""
 
-    def make(signer=None, later=None, short=False, **changes):
+    def make(signer=None, later=None, short=False, market=None, **changes):
         signer = signer or requester
         answer = {
             "requester": signer,
@@ -81,7 +81,7 @@ def signed(ready, provider, requester, chain):
             "output": OUTPUT,
             "signature": b"",
         } | changes
-        digest = ready.signed.requestDigest(provider.offer, answer)
+        digest = ready.signed.requestDigest(market or ready.market, provider.offer, answer)
         signature = Account.unsafe_sign_hash(digest, signer.private_key)
         written = compact(signature) if short else bytes(signature.signature)
         return answer | {"signature": written} | (later or {})
@@ -386,14 +386,17 @@ def test_settle__uses_each_nonce_whatever_the_order(ready, requester, signed, se
 def test_request_digest__is_that_of_the_typed_data(ready, provider, requester, signed):
     """Hashed where it lies in the call's data; here from the type, by a library that knows nothing of ours."""
     answer = signed(price=2**96 - 1, nonce=2**256 - 1, units=2**32 - 1, deadline=2**40 - 1)
+    market = ready.market | {"version": 2**32 - 1, "epoch": 2**32 - 2, "token": requester.address}
     types = {
-        "uint32": ("offerId", "units"),
+        "uint32": ("offerId", "version", "epoch", "units"),
         "uint40": ("deadline",),
         "uint96": ("price",),
         "uint256": ("nonce",),
-        "bytes32": ("inputHash",),
+        "address": ("token",),
+        "bytes32": ("modelId", "inputHash"),
     }
-    order = ("offerId", "units", "deadline", "price", "nonce", "inputHash")
+    of_market = ("modelId", "version", "epoch", "token")
+    order = ("offerId", *of_market, "units", "deadline", "price", "nonce", "inputHash")
     kinds = {name: kind for kind, names in types.items() for name in names}
     domain = {
         "name": "Lattice Signed Requests",
@@ -401,15 +404,16 @@ def test_request_digest__is_that_of_the_typed_data(ready, provider, requester, s
         "chainId": ape.chain.chain_id,
         "verifyingContract": ready.signed.address,
     }
-    message = {name: answer[name] for name in order if name != "offerId"}
+    values = answer | market | {"offerId": provider.offer}
+    message = {name: values[name] for name in order}
     encoded = encode_typed_data(
         domain,
         {"SignedRequest": [{"name": name, "type": kinds[name]} for name in order]},
-        message | {"offerId": provider.offer},
+        message,
     )
     expected = keccak(b"\x19\x01" + encoded.header + encoded.body)
 
-    assert ready.signed.requestDigest(provider.offer, answer) == expected
+    assert ready.signed.requestDigest(market, provider.offer, answer) == expected
 
 
 def test_settle__for_a_contract_account__asks_the_account(
@@ -466,7 +470,7 @@ def test_claim__of_more_than_the_books_can_take__is_paid_in_parts(
     ready.vault.deposit(requester, token, earned, sender=requester)
     ready.vault.delay(token, earned, sender=requester)
     asked = {"units": 2**16, "charged": 2**16, "price": each}
-    settle(*[signed(nonce=nonce, **asked) for nonce in range(64)], market=market)
+    settle(*[signed(nonce=nonce, market=market, **asked) for nonce in range(64)], market=market)
     fee, fees = most * 200 // 10_000, 0
 
     while fees + fee <= most:

@@ -42,7 +42,7 @@ abstract contract Modules is Books {
             output: "output",
             signature: ""
         });
-        answers[0].signature = _signature(_keys[requester], signed.requestDigest(w.offerId, answers[0]));
+        answers[0].signature = _signature(_keys[requester], signed.requestDigest(_market, w.offerId, answers[0]));
         vm.startPrank(w.operator);
         signed.settle(_market, w.offerId, answers);
         (bool again, ) = address(signed).call(abi.encodeCall(signed.settle, (_market, w.offerId, answers)));

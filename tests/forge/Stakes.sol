@@ -146,7 +146,9 @@ abstract contract Stakes is Books {
         Staked storage s = _staked[number];
         bool all = block.timestamp >= _reachesDelegatorsFrom;
         uint256 whole = s.stake + s.unbonding;
-        if (all) whole += _delegated[number].amount + _leaving[number].amount;
+        uint256 theirs = _delegated[number].amount + _leaving[number].amount;
+        uint256 reached = all ? Math.min(theirs, 9 * whole) : 0;
+        whole += reached;
         amount = _between(amount, 0, 2 * whole);
         loss = _between(loss, 0, whole);
         vm.startPrank(_slasher);
@@ -159,7 +161,8 @@ abstract contract Stakes is Books {
         s.stake -= _up(s.stake, share, whole);
         s.unbonding -= _up(s.unbonding, share, whole);
         s.jailedUntil = block.timestamp + 7 days;
-        uint256 others = all ? _cut(_delegated[number], share, whole) + _cut(_leaving[number], share, whole) : 0;
+        if (reached > 0) reached = (share * reached) / theirs;
+        uint256 others = _cut(_delegated[number], reached, whole) + _cut(_leaving[number], reached, whole);
         _same("slashed", slashed, own + others);
         if (slashed > whole || slashed > share + 3) revert Broken("slashed too much", slashed, share);
         uint256 toVictim = Math.min(loss, (own + 1) / 2);

@@ -249,7 +249,12 @@ class System:
         return self.router.settle(asked.id, asked.job, units, asked.waiting, output, sender=sender)
 
     def sign_request(
-        self, offer: int, signer: Any, requester: Any = None, **changes: Any
+        self,
+        offer: int,
+        signer: Any,
+        requester: Any = None,
+        market: dict[str, Any] | None = None,
+        **changes: Any,
     ) -> dict[str, Any]:
         """A request for one unit that `signer` signed for `requester` (itself), and its answer, for SignedRequests."""
         answer = {
@@ -263,7 +268,7 @@ class System:
             "output": OUTPUT,
             "signature": b"",
         } | changes
-        digest = self.signed.requestDigest(offer, answer)
+        digest = self.signed.requestDigest(market or self.market, offer, answer)
         signature = Account.unsafe_sign_hash(digest, signer.private_key).signature
         return answer | {"signature": bytes(signature)}
 

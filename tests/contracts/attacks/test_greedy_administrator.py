@@ -77,3 +77,26 @@ def test_treasury__gets_its_share_of_earnings_and_no_more(system, provider, stra
     assert system.free(system.treasury) == PRICE * 200 // 10_000
     assert system.vault.locked(system.staking, NATIVE) == STAKE
     assert system.free(system.vault) == 0 < ETHER
+
+
+@pytest.mark.parametrize("fee_bps", [1_001, 10_000, 20_000])
+def test_deployer__that_wants_more_than_a_tenth__has_no_router_and_no_sales(
+    system, project, administrator, fee_bps
+):
+    """It hopes for all of what offers earn; with more than that nobody could ever claim. The code looks the same."""
+    parts = (system.vault, system.registry, system.staking, system.treasury)
+    expected = {"feeBps": fee_bps, "limit": 1_000}
+
+    with ape.reverts(project.InferenceRouter.OfferFeeTooHigh, **expected):
+        administrator.deploy(
+            *(project.InferenceRouter, *parts, fee_bps, 14, system.access, system.verifier)
+        )
+    with ape.reverts(project.Licences.LicenceFeeTooHigh, **expected):
+        administrator.deploy(
+            *(project.Licences, system.router, system.vault, system.registry),
+            *(system.treasury, fee_bps),
+        )
+    highest = administrator.deploy(
+        *(project.InferenceRouter, *parts, 1_000, 14, system.access, system.verifier)
+    )
+    assert highest.FEE_BPS() == 1_000
