@@ -40,7 +40,7 @@ check: $(READY) ## lint, formatting, types, slither, contract sizes, boundaries 
 	node_modules/.bin/prettier --log-level warn --check $(SOLIDITY)
 	node_modules/.bin/solhint --noPoster --disc --max-warnings 0 $(SOLIDITY)
 	$(BIN)/python tools/static_analysis.py
-	$(BIN)/ape compile
+	$(BIN)/ape compile --force
 	$(BIN)/python tools/contract_sizes.py
 	$(BIN)/pytest --quiet -p no:ape_test tests/test_boundaries.py
 

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IERC165} from "@openzeppelin/contracts/interfaces/IERC165.sol";
 import {IERC2981} from "@openzeppelin/contracts/interfaces/IERC2981.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {IAccessRule} from "./interfaces/IAccessRule.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 
@@ -118,11 +119,13 @@ contract ModelRegistry is IModelRegistry {
     /// @inheritdoc IModelRegistry
     function retireVersions(bytes32 modelId, uint32 below) external onlyAdmin(modelId) {
         Model storage m = _models[modelId];
+        // The number after the last of 65,535 versions does not fit: that one can only be deprecated with the model.
+        uint256 most = Math.min(uint256(m.versions) + 1, type(uint16).max);
         require(
-            below > m.retiredBelow && below <= uint32(m.versions) + 1,
-            RegistryRetireOutOfRange(below, uint32(m.retiredBelow) + 1, uint32(m.versions) + 1)
+            below > m.retiredBelow && below <= most,
+            RegistryRetireOutOfRange(below, uint32(m.retiredBelow) + 1, uint32(most))
         );
-        m.retiredBelow = uint16(below); // at most versions + 1, and versions stop at 65,534
+        m.retiredBelow = uint16(below); // at most `most`
         emit VersionsRetired(modelId, below);
     }
 

@@ -1,4 +1,4 @@
-"""Checks that every contract fits on a chain and has the recorded size. `ape compile` comes first.
+"""Checks that every contract fits on a chain and has the recorded size. `ape compile --force` comes first.
 
 The record is committed, so what a change does to the sizes is seen in its diff; `--write` writes it anew.
 """

@@ -36,10 +36,11 @@ class Stage:
 
 THOROUGH = [
     Stage("LibrariesTest", 10_000),
+    Stage("RegistryTest", 10_000),
     Stage("EconomyTest", 1_000, 100),
     Stage("LongEconomyTest", 1, 100_000),
 ]
-QUICK = [Stage("LibrariesTest", 256), Stage("EconomyTest", 20, 50)]
+QUICK = [Stage("LibrariesTest", 256), Stage("RegistryTest", 256), Stage("EconomyTest", 20, 50)]
 
 
 class FuzzFailed(Exception):

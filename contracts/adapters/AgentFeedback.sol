@@ -8,8 +8,9 @@ import {IAgentIdentities, IAgentReputations} from "./IAgents.sol";
 
 /// @title AgentFeedback
 /// @notice Tells the registries of the draft ERC-8004 what became of jobs, for providers that are agents there.
-/// @dev Whoever reads feedback of this client only sees what jobs that were paid for came to: 100 for a settled one, 0
-/// for one that its provider let expire. It says nothing about whether an answer was right.
+/// @dev Whoever reads feedback of this client only sees what jobs of the router came to: 100 for a settled one, 0 for
+/// one that its provider let expire. It says nothing about whether an answer was right, and jobs count alike whatever
+/// they cost, also those that a provider asks of itself.
 contract AgentFeedback {
     /// @notice Knows what became of the jobs.
     IInferenceRouter public immutable ROUTER;

@@ -7,6 +7,7 @@ interface Vm {
     function stopPrank() external;
     function warp(uint256 timestamp) external;
     function deal(address account, uint256 amount) external;
+    function store(address account, bytes32 slot, bytes32 word) external;
     function addr(uint256 key) external pure returns (address);
     function sign(uint256 key, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
 }
