@@ -124,7 +124,7 @@ def main() -> None:
             "token": "native, from the requester's balance in the Vault",
             "occupancy": "the ring of 16,384 job cells has gone round once; all of its jobs are final",
             "each": "signed_100_one, signed_50_distinct, batch_50, settle_50, answer_of_8: whole transactions by items",
-            "lifecycle": "sums of the transactions' rows; a contract asks, and its own code counts, where it says _contract",
+            "lifecycle": "sums of measured rows; _contract: a contract asks, with what its own code costs",
             "output_bytes": 32,
             "providers": "16, one ticket each, unless the name ends in another number",
             "runs": RUNS,
