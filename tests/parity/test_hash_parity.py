@@ -16,7 +16,7 @@ from eth_abi import encode
 from eth_utils import keccak
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from system import JOB_FIELDS, NATIVE, plain
+from system import JOB_FIELDS, NATIVE, OUTPUT, plain
 
 from offchain_worker import commitment, payload
 from offchain_worker.job import Job
@@ -145,3 +145,25 @@ def test_commitment__of_a_real_job__is_its_python_hash_and_state(system, provide
     twin = in_python(plain(asked.job.values()), asked.id, chain.chain_id, system.router.address)
 
     assert system.router.commitmentOf(asked.id) == commitment.job_hash(twin)[:28] + b"\0\0\0\x01"
+
+
+def test_commitment__of_an_answered_job__is_its_python_hash_and_state(
+    system, provider, chain, accounts, project, model_owner, stranger
+):
+    """While it waits for its resolution, and when it is settled."""
+    resolution = accounts[0].deploy(project.MockResolution)
+    policy = (system.verifier.address, NATIVE, resolution.address)
+    system.registry.allowPolicy(system.model_id, system.policy_id(policy), True, sender=model_owner)
+    market = system.market_of(system.model_id, policy=policy)
+    system.open_offer(provider, market)
+    asked = system.request(market=market, units=3)
+    twin = in_python(plain(asked.job.values()), asked.id, chain.chain_id, system.router.address)
+    outcome = commitment.outcome_hash(twin, 2, keccak(OUTPUT))
+
+    system.answer(asked, provider, units=2, proofs=[b"", b"claim"])
+
+    words = encode(["bytes32", "uint40", "bytes32"], [outcome, *asked.waiting.values()])
+    assert system.router.commitmentOf(asked.id) == keccak(words)[:28] + b"\0\0\0\x03"
+    chain.pending_timestamp += 3_602
+    system.settle(asked, stranger, units=2)
+    assert system.router.commitmentOf(asked.id) == outcome[:28] + b"\0\0\0\x04"
