@@ -122,6 +122,7 @@ def test_request__when_an_item_is_out_of_range__reverts(ready, ask, length):
     [
         (b"\x00\x01a\x00\x05bcd", 1, 5, 3),
         (b"\x00\x01a\x00", 1, 0, 2_048),
+        (b"\x00\x01a\x07", 1, 0, 2_048),  # half of a length is none
         (b"\x00\x01a\xff\xff", 1, 65_535, 2_048),
         (b"\x00\x01a\x08\x00bcd", 1, 2_048, 3),  # as long as an item may be
     ],

@@ -93,7 +93,7 @@ def test_request__when_version_is_retired__reverts(system, provider, model_owner
 
 
 def test_request__when_no_unit_is_asked_for__reverts(system, provider):
-    with ape.reverts(system.router.RouterUnitsOutOfRange, **{"units": 0}):
+    with ape.reverts(system.router.RouterUnitsOutOfRange, **{"units": 0, "limit": 2**32 - 1}):
         system.request(units=0)
 
 
@@ -185,6 +185,21 @@ def test_request__with_value__works_for_someone_who_never_deposited(system, prov
     assert system.state(asked.id) == "Assigned"
     assert system.free(stranger) == 5
     assert system.vault.locked(system.router, NATIVE) == PRICE
+
+
+@pytest.mark.parametrize("price", [0, 1])
+def test_request__of_the_least_prices__locks_as_much(
+    system, provider, model_owner, requester, price
+):
+    market = system.market_of(system.register_model(model_owner, keccak(b"cheap"), price=0))
+    system.open_offer(provider, market, ask=price)
+    before = system.free(requester)
+
+    asked = system.request(market=market)
+
+    assert asked.job["price"] == price
+    assert system.vault.locked(system.router, NATIVE) == price
+    assert system.free(requester) == before - price
 
 
 def test_request__with_value_for_a_token_job__reverts(

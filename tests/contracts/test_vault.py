@@ -264,8 +264,9 @@ def test_deposit_and_lock__when_value_too_little_and_no_opt_in__reverts(system, 
 
 
 def test_deposit_and_lock__locks_amount_and_leaves_surplus_free(system, stranger, module):
-    system.vault.depositAndLock(stranger, 3, value=5, sender=module)
+    receipt = system.vault.depositAndLock(stranger, 3, value=5, sender=module)
 
+    assert receipt.events == [system.vault.Deposited(stranger, NATIVE, module, 5)]
     assert (system.free(stranger), system.vault.locked(module, NATIVE)) == (2, 3)
 
 

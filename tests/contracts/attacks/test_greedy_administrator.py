@@ -100,3 +100,8 @@ def test_deployer__that_wants_more_than_a_tenth__has_no_router_and_no_sales(
         *(project.InferenceRouter, *parts, 1_000, 14, system.access, system.verifier)
     )
     assert highest.FEE_BPS() == 1_000
+    module = administrator.deploy(
+        *(project.Licences, system.router, system.vault, system.registry),
+        *(system.treasury, 1_000),
+    )
+    assert module.FEE_BPS() == 1_000
