@@ -32,8 +32,11 @@ def chain(anvil: Anvil) -> Iterator[Anvil]:
     base_fee = anvil("eth_getBlockByNumber", "pending", False)["baseFeePerGas"]
     yield anvil
     anvil.end_workers()
-    anvil("evm_setAutomine", True)
+    # Before all else: what waits would be mined a moment after `evm_setAutomine`, and then perhaps on top of the chain
+    # that was put back, whose head stayed that block for all further tests.
+    anvil("anvil_dropAllTransactions")
     anvil("evm_revert", snapshot)
+    anvil("evm_setAutomine", True)
     anvil("anvil_setNextBlockBaseFeePerGas", base_fee)  # the snapshot does not hold it
 
 
