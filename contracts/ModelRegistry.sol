@@ -125,7 +125,7 @@ contract ModelRegistry is IModelRegistry {
             below > m.retiredBelow && below <= most,
             RegistryRetireOutOfRange(below, uint32(m.retiredBelow) + 1, uint32(most))
         );
-        m.retiredBelow = uint16(below); // at most `most`
+        m.retiredBelow = uint16(below); // bounded in the line above
         emit VersionsRetired(modelId, below);
     }
 

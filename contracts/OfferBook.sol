@@ -5,6 +5,7 @@ import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {IOfferBook} from "./interfaces/IOfferBook.sol";
 import {IProviderStaking} from "./interfaces/IProviderStaking.sol";
 import {IVault} from "./interfaces/IVault.sol";
+import {FeeSplit} from "./libraries/FeeSplit.sol";
 import {OfferCell, OfferCellLib} from "./libraries/OfferCell.sol";
 import {Tickets} from "./libraries/Tickets.sol";
 import {Revenue} from "./modules/Revenue.sol";
@@ -29,9 +30,6 @@ abstract contract OfferBook is IOfferBook, Revenue {
 
     /// @notice One unit of `inputUnits`, in bytes.
     uint256 public constant INPUT_UNIT = 128;
-
-    /// @dev Highest protocol fee, in basis points. Nothing else keeps a deployer from all of what offers earn.
-    uint16 private constant HIGHEST_FEE_BPS = 1_000;
 
     /// @dev A provider's first offer in a market stands in the middle, so that newcomers get work. Further ones begin
     /// where the former ended, so that a fresh number is not better than a bad one.
@@ -59,7 +57,7 @@ abstract contract OfferBook is IOfferBook, Revenue {
         address treasury,
         uint16 feeBps
     ) Revenue(vault, registry, staking, treasury) {
-        require(feeBps <= HIGHEST_FEE_BPS, OfferFeeTooHigh(feeBps, HIGHEST_FEE_BPS));
+        require(feeBps <= FeeSplit.HIGHEST_FEE_BPS, OfferFeeTooHigh(feeBps, FeeSplit.HIGHEST_FEE_BPS));
         FEE_BPS = feeBps;
         TICKET_STAKE = staking.MIN_STAKE();
     }

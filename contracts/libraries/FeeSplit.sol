@@ -6,6 +6,10 @@ pragma solidity 0.8.37;
 library FeeSplit {
     uint256 internal constant BPS = 10_000;
 
+    /// @dev Highest share of the protocol, in basis points, wherever it takes one. Nothing else keeps a deployer from
+    /// all that is earned.
+    uint16 internal constant HIGHEST_FEE_BPS = 1_000;
+
     /// @notice Divides `earned` between provider, model owner and protocol.
     /// @dev The protocol's fee comes off the whole. Of the rest, the model's price per unit goes to the model owner,
     /// and so does the royalty on what the provider asked. Rounds down for protocol and model owner; the provider

@@ -6,6 +6,7 @@ import {IInferenceRouter} from "../interfaces/IInferenceRouter.sol";
 import {ILicences} from "../interfaces/ILicences.sol";
 import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 import {IVault} from "../interfaces/IVault.sol";
+import {FeeSplit} from "../libraries/FeeSplit.sol";
 
 /// @title Licences
 /// @notice Licences for models. See {ILicences}.
@@ -28,9 +29,6 @@ contract Licences is ILicences {
     /// @notice The protocol's share of sales, in basis points (1/10,000).
     uint16 public immutable FEE_BPS;
 
-    /// @dev Highest share, in basis points, as the router's.
-    uint16 private constant HIGHEST_FEE_BPS = 1_000;
-
     struct Licence {
         uint32 uses;
         uint40 until;
@@ -47,7 +45,7 @@ contract Licences is ILicences {
     bytes32 private transient _letIn;
 
     constructor(IInferenceRouter router, IVault vault, IModelRegistry registry, address treasury, uint16 feeBps) {
-        require(feeBps <= HIGHEST_FEE_BPS, LicenceFeeTooHigh(feeBps, HIGHEST_FEE_BPS));
+        require(feeBps <= FeeSplit.HIGHEST_FEE_BPS, LicenceFeeTooHigh(feeBps, FeeSplit.HIGHEST_FEE_BPS));
         ROUTER = router;
         VAULT = vault;
         REGISTRY = registry;

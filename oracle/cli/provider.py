@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import time
@@ -320,11 +321,12 @@ def _claim(session: Session, found: Offer, as_json: bool) -> dict[str, Any]:
 
 def _note_number(home: Path, number: int) -> None:
     """Write the provider's number into the settings file, where it is one line of its own."""
-    file = home / config.FILE_NAME
+    file = (home / config.FILE_NAME).resolve()  # where it is a link, what it points to
     text, found = re.subn(r"(?m)^number = \d+$", f"number = {number}", file.read_text(), count=1)
     if found:
         written = file.with_name(f".{file.name}")
         written.write_text(text)
+        shutil.copymode(file, written)
         written.replace(file)  # in one step: who is killed in the middle keeps the old settings
     else:
         say(f"put `number = {number}` under [provider] in {file}")

@@ -145,10 +145,8 @@ class QueueWorker:
             self._sandbox.begin(job)
             while not (done := self._sandbox.finished()):
                 select.select(self._sandbox.filenos(), [], [], LOOK_S)
-        except (
-            Exception
-        ) as error:  # else taskiq would log it, and nobody would hear of the job again
-            return error
+        except Exception as error:
+            return error  # else taskiq would log it, and nobody would hear of the job again
         return done[0].outcome
 
     async def _patiently(self, call: Callable[[], Awaitable[Any]]) -> Any:

@@ -10,6 +10,7 @@ lattice
 ├── request refund
 │   └── gives the money back after the deadline
 ├── provider register, offer, close, status, claim
+│   └── the settings keep their place and mode when the number is noted
 ├── provider profile: measures a model once, and shows what it found
 ├── model import, register, show, revenue
 └── account deposit, withdraw, show
@@ -291,6 +292,20 @@ def test_model_and_provider__from_a_folder_to_being_paid(person, chain, tmp_path
     assert person.json(*again)["price_wei"] == MODEL_PRICE + 5
     assert person("provider", "claim")[0].strip() == "nothing to claim"
     assert "there is no job database" in person.fails("provider", "status")
+
+
+def test_register__when_the_settings_are_a_link__changes_what_it_points_to(person, tmp_path):
+    file, real = person.home / config.FILE_NAME, tmp_path / "elsewhere" / "settings"
+    real.parent.mkdir()
+    file.rename(real)
+    real.chmod(0o600)
+    file.symlink_to(real)
+
+    number = person.json("provider", "register", "--stake", "1ether")["provider"]
+
+    assert f"\nnumber = {number}\n" in real.read_text()
+    assert (file.is_symlink(), real.stat().st_mode & 0o777) == (True, 0o600)
+    assert list(real.parent.iterdir()) == [real]
 
 
 def test_model_import__puts_the_model_into_the_store_and_a_folder(person, tmp_path, xor):
